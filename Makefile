@@ -1,0 +1,59 @@
+# Every target does its own set-up: `make demo` on a machine with Python and a package registry is enough.
+# Another Python: `PYTHON=python3.12 make install`. Without PYTHON, an existing .venv keeps the Python it was made with.
+.PHONY: install demo test test-core test-notebooks check lab constraints
+.DELETE_ON_ERROR:
+
+ifeq ($(origin PYTHON),undefined)
+PYTHON := $(if $(wildcard .venv/installed-py*),.venv/bin/python,python3)
+endif
+SUPPORTED := $(patsubst constraints/py3%.txt,3.%,$(sort $(wildcard constraints/py3*.txt)))
+PY := $(shell $(PYTHON) -c 'import sys; print("3." + str(sys.version_info[1]))')
+ifeq ($(filter $(PY),$(SUPPORTED)),)
+$(error $(PYTHON) is Python '$(PY)', sdaug is pinned for $(SUPPORTED); name one, for example: PYTHON=python3.11 make $(MAKECMDGOALS))
+endif
+
+CONSTRAINTS := constraints/py$(subst .,,$(PY)).txt
+STAMP := .venv/installed-py$(subst .,,$(PY))
+BIN := .venv/bin
+SDAUG := $(BIN)/sdaug
+UV := uv==0.13.9
+
+install: $(STAMP)
+
+# The stamp is written last: an interrupted installation, or one for another Python, starts from an empty .venv.
+$(STAMP): pyproject.toml $(CONSTRAINTS)
+	test -e $@ || $(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet $(UV)
+	$(BIN)/uv pip install --python $(BIN)/python --constraints $(CONSTRAINTS) --editable '.[lab,test]'
+	touch $@
+
+demo: $(STAMP)
+	$(SDAUG) sweep experiments/demo.yaml --out build/demo
+
+test: test-core test-notebooks
+
+# Unit and contract tests and the examples in docstrings (pyproject.toml, testpaths).
+test-core: $(STAMP)
+	$(BIN)/python -m pytest
+
+test-notebooks: $(STAMP)
+	$(BIN)/python -m pytest --nbval --nbval-current-env notebooks
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/requirements_genai.py --check
+
+lab: $(STAMP)
+	$(BIN)/jupyter lab --notebook-dir notebooks
+
+# Resolve anew. What a file pins already stays unless pyproject.toml or pins.txt forbids it; delete the file to float all.
+constraints: $(STAMP)
+	for version in $(SUPPORTED); do \
+	  $(BIN)/uv pip compile pyproject.toml --all-extras --python-version $$version \
+	    --python-platform x86_64-unknown-linux-gnu --constraints constraints/pins.txt --no-annotate --quiet \
+	    --custom-compile-command 'make constraints' --output-file constraints/py$$(echo $$version | tr -d .).txt || exit 1; \
+	done
+	$(BIN)/python scripts/requirements_genai.py

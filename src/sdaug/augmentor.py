@@ -1,0 +1,297 @@
+"""GenerativeAugmentor: one photo in, the same person at up to ten poses out. All that most users need."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from sdaug.config import GenerationSettings, ModelSettings, RunSettings
+from sdaug.face.photo import photo_from_array
+from sdaug.gate import Gate, area, load_measures, open_gate, overall
+from sdaug.ladder import GenerationFailed, climb_down
+from sdaug.measure.environment import environment
+from sdaug.measure.memory import meters
+from sdaug.packs import FacePack, load_pack
+from sdaug.synthesis.control import control_image
+from sdaug.synthesis.warp import set_stage, turn
+from sdaug.types import ANGLES, AngleResult, Augmentation, Face, Photo, PhotoError, Reason, View
+
+log = logging.getLogger("sdaug")
+
+MAX_SOURCE_YAW_DEG = 35.0
+"""Beyond this the far half of the face was never seen."""
+
+Progress = Callable[[int, int], None]
+"""Called with (angles done, angles asked for)."""
+
+
+@dataclass
+class _Loaded:
+    """The diffusion generator once it has been asked for, or why it cannot be had."""
+
+    generator: Any = None
+    unavailable: tuple[Reason, ...] = ()
+    message: str = ""
+    load_s: float = 0.0
+
+
+class GenerativeAugmentor:
+    """Turns one photo of a person into the same person at up to ten head poses, each measured, kept or refused.
+
+    model_id: a hub id, a folder in diffusers layout, or "random" (a small seeded model whose pictures are noise).
+    use_fp16: half precision, on a GPU only. device: "cuda" or "cpu"; without a GPU the CPU is used in float32, recorded
+    and warned of once. settings: everything else, see `RunSettings`; its model id, precision and device are replaced by
+    the first three arguments where those are given.
+
+    Heavy parts are loaded at first use. Not thread-safe: one augmentor a thread.
+    """
+
+    def __init__(
+        self,
+        model_id: str | None = None,
+        use_fp16: bool | None = None,
+        device: str | None = None,
+        *,
+        settings: RunSettings | None = None,
+    ):
+        chosen = settings or RunSettings()
+        given = {"model_id": model_id, "device": device}
+        model = ModelSettings(**chosen.model.model_dump() | {k: v for k, v in given.items() if v is not None})
+        levers = dict(chosen.levers)
+        if use_fp16 is not None or "precision" not in levers:
+            half = (True if use_fp16 is None else use_fp16) and model.device.startswith("cuda")
+            levers["precision"] = {"dtype": "float16" if half else "float32"}
+        self.settings = chosen.model_copy(update={"model": model, "levers": levers})
+        self._pack: FacePack | None = None
+        self._loaded: _Loaded | None = None
+
+    def generate_angles(self, image: np.ndarray, num_angles: int = 5) -> list[np.ndarray]:
+        """The accepted images, in angle order, possibly fewer than asked for, each from its best rung.
+
+        image: (H, W, 3) uint8 BGR, any size. Returns (512, 512, 3) uint8 BGR each. Raises ValueError for `num_angles`
+        outside 1 to 10, for no face and for more than one; RuntimeError when not one image could be made.
+        """
+        record = self.augment(photo_from_array(_rgb(image)), num_angles=num_angles)
+        if not record.accepted:
+            reasons = {reason.value for angle in record.angles for reason in angle.judgement.reasons}
+            raise RuntimeError(f"none of {num_angles} angles was accepted: {', '.join(sorted(reasons))}")
+        return [np.ascontiguousarray(angle.image[..., ::-1]) for angle in record.accepted if angle.image is not None]
+
+    def augment(
+        self,
+        photo: Photo,
+        *,
+        num_angles: int | None = None,
+        face: int | str | None = None,
+        seed: int | None = None,
+        progress: Progress | None = None,
+    ) -> Augmentation:
+        """The whole record of one photo's angles, refused ones included.
+
+        face: which one where there are several: an index from the left, or "largest"; None refuses such a photo.
+        Raises PhotoError (a ValueError) for a photo that cannot be used, before anything slow is loaded.
+        """
+        generation = self._generation(num_angles, seed)
+        started = time.perf_counter()
+        source = self._choose(photo, face)
+        timings = {"detect_s": time.perf_counter() - started}
+
+        diffusion = self._diffusion() if self.settings.backend == "diffusion" else _Loaded()
+        timings["load_s"] = diffusion.load_s
+        before = time.perf_counter()
+        gate = open_gate(self.pack, self.settings.gate, photo.pixels, source)
+        stage = set_stage(photo, source, self.pack.mesh)
+        timings["stage_s"] = time.perf_counter() - before
+
+        diffuse = partial(_diffuse, diffusion.generator, generation) if diffusion.generator is not None else None
+        angles: list[AngleResult] = []
+        for index, pose in enumerate(ANGLES[: generation.num_angles]):
+            began = time.perf_counter()
+            view = turn(stage, pose)
+            angles.append(climb_down(index, view, gate, diffuse, diffusion.unavailable, began))
+            if progress is not None:
+                progress(index + 1, generation.num_angles)
+        timings["angles_s"] = sum(angle.latency_s for angle in angles)
+        timings["total_s"] = time.perf_counter() - started
+        return Augmentation(
+            source=_source_facts(photo, source, gate),
+            pack=self.pack.facts,
+            generator=self._generator_facts(generation, diffusion),
+            angles=tuple(angles),
+            timings=timings,
+            memory=meters(),
+            environment=environment(),
+        )
+
+    def assess_quality(self, image: np.ndarray) -> float:
+        """How good `image` (H, W, 3) uint8 BGR is, 0..1: its weakest measure, 0.7 where a threshold is touched; 0 = no face."""
+        pixels = photo_from_array(_rgb(image)).pixels
+        faces = self.pack.faces(pixels)
+        if not faces:
+            return 0.0
+        face = max(faces, key=area)
+        return overall({n: m.measure(pixels, face) for n, m in load_measures(self.settings.gate).items()})
+
+    def configure(self, **settings: Any) -> None:
+        """Replaces fields of `settings` (see `RunSettings`); what was loaded under other settings is freed.
+
+        A field that is itself a configuration takes a dictionary of the parts to change:
+        `configure(generation={"num_inference_steps": 4})`.
+        """
+        merged = self.settings.model_dump()
+        for name, value in settings.items():
+            merged[name] = merged[name] | value if isinstance(value, dict) and name in merged else value
+        new = RunSettings(**merged)
+        old, self.settings = self.settings, new
+        if (old.model, old.levers) != (new.model, new.levers):
+            self._close_generator()
+        if old.pack != new.pack:
+            self._close_pack()
+
+    def load(self) -> float:
+        """Loads face pack and generator now instead of at first use; returns the seconds it took."""
+        started = time.perf_counter()
+        self.pack
+        if self.settings.backend == "diffusion":
+            self._diffusion()
+        return time.perf_counter() - started
+
+    def cleanup(self) -> None:
+        """Gives the memory back. The augmentor stays usable and loads again at its next use."""
+        self._close_generator()
+        self._close_pack()
+
+    def _close_generator(self) -> None:
+        if self._loaded is not None and self._loaded.generator is not None:
+            self._loaded.generator.close()
+        self._loaded = None
+
+    def _close_pack(self) -> None:
+        if self._pack is not None:
+            self._pack.close()
+        self._pack = None
+
+    @property
+    def pack(self) -> FacePack:
+        """The face pack, loaded at first use."""
+        if self._pack is None:
+            self._pack = load_pack(self.settings.pack)
+        return self._pack
+
+    def _generation(self, num_angles: int | None, seed: int | None) -> GenerationSettings:
+        given = {"num_angles": num_angles, "seed": seed}
+        for name, value in given.items():
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+                raise ValueError(f"{name} must be a whole number, got {value!r}")
+        if num_angles is not None and not 1 <= num_angles <= len(ANGLES):
+            raise ValueError(f"num_angles must be 1 to {len(ANGLES)}, got {num_angles}")
+        chosen = self.settings.generation.model_dump() | {k: v for k, v in given.items() if v is not None}
+        return GenerationSettings(**chosen)
+
+    def _choose(self, photo: Photo, which: int | str | None) -> Face:
+        """The face to turn; raises PhotoError naming why there is none."""
+        faces = sorted(self.pack.faces(photo.pixels), key=lambda f: f.box[0])
+        if not faces:
+            raise PhotoError(Reason.NO_FACE, "no face was found in the photo; expected one face, looking at the camera")
+        if which is None and len(faces) > 1:
+            boxes = ", ".join(f"{i}: {_box_text(f)}" for i, f in enumerate(faces))
+            raise PhotoError(
+                Reason.MULTIPLE_FACES, f"{len(faces)} faces were found, choose one by index or 'largest' ({boxes})"
+            )
+        if isinstance(which, int) and not 0 <= which < len(faces):
+            raise PhotoError(Reason.NO_FACE, f"face {which} does not exist; the photo has faces 0 to {len(faces) - 1}")
+        if isinstance(which, str) and which != "largest":
+            raise ValueError(f"face must be an index or 'largest', got {which!r}")
+        face = faces[which] if isinstance(which, int) else max(faces, key=area)
+        return _usable(face, self.settings.min_source_face_px)
+
+    def _diffusion(self) -> _Loaded:
+        """The generator, loaded once; without weights or memory the reasons instead, or the error under `strict`."""
+        if self._loaded is not None:
+            return self._loaded
+        from sdaug.synthesis.diffusion import load_generator
+        from sdaug.synthesis.weights import WeightsError
+
+        started = time.perf_counter()
+        try:
+            generator = load_generator(self.settings.model, self.settings.levers)
+        except WeightsError as error:
+            if self.settings.strict:
+                raise
+            log.warning("no diffusion (%s), using the warp: %s", error.reason.value, error)
+            self._loaded = _Loaded(None, (error.reason,), str(error), time.perf_counter() - started)
+        else:
+            self._loaded = _Loaded(generator, (), "", time.perf_counter() - started)
+        return self._loaded
+
+    def _generator_facts(self, generation: GenerationSettings, diffusion: _Loaded) -> dict[str, Any]:
+        facts: dict[str, Any] = {"backend": self.settings.backend, "settings": generation.model_dump()}
+        if diffusion.generator is not None:
+            facts["model"] = diffusion.generator.facts
+        elif self.settings.backend == "diffusion":
+            facts["model"] = {"model_id": self.settings.model.model_id, "loaded": False, "why_not": diffusion.message}
+            facts["degraded"] = [reason.value for reason in diffusion.unavailable]
+        return facts
+
+
+def _diffuse(generator: Any, generation: GenerationSettings, view: View, index: int, share: float) -> np.ndarray:
+    """One diffusion image; out of memory and non-finite results become GenerationFailed, anything else is a bug."""
+    from sdaug.synthesis.diffusion import NotFinite
+
+    settings = generation.model_copy(update={"strength": generation.strength * share})
+    control = control_image(view.landmarks, view.image.shape[0])
+    try:
+        return next(iter(generator.generate([view], [control], settings, indices=[index])))
+    except NotFinite as error:
+        raise GenerationFailed(Reason.NOT_FINITE, str(error)) from error
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        raise GenerationFailed(Reason.OUT_OF_MEMORY, str(error)) from error
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that memory ran out: Python's, CUDA's, and Tegra's assertion about NVML."""
+    text = str(error)
+    return isinstance(error, MemoryError) or "out of memory" in text or "NVML_SUCCESS == r" in text
+
+
+def _usable(face: Face, min_side_px: float) -> Face:
+    side = min(face.box[2] - face.box[0], face.box[3] - face.box[1])
+    if side < min_side_px:
+        raise PhotoError(Reason.FACE_TOO_SMALL, f"the face is {side:.0f} px wide or high; at least {min_side_px:.0f} px needed")
+    if face.landmarks is None or face.pose is None:
+        raise PhotoError(Reason.EXTREME_POSE, "the face's landmarks could not be read; expected a face towards the camera")
+    if abs(face.pose.yaw_deg) > MAX_SOURCE_YAW_DEG:
+        raise PhotoError(
+            Reason.EXTREME_POSE,
+            f"the head is turned by {face.pose.yaw_deg:.0f} degrees; at most {MAX_SOURCE_YAW_DEG:.0f} can be turned from",
+        )
+    return replace(face)
+
+
+def _source_facts(photo: Photo, face: Face, gate: Gate) -> dict[str, Any]:
+    height, width = photo.pixels.shape[:2]
+    quality = {name: measure.measure(photo.pixels, face) for name, measure in gate.measures.items()}
+    return {
+        "sha256": photo.sha256,
+        "width_px": width,
+        "height_px": height,
+        "face_box": [round(v, 1) for v in face.box],
+        "confidence": face.confidence,
+        "pose": face.pose,
+        "quality": quality,
+    }
+
+
+def _box_text(face: Face) -> str:
+    return f"x {face.box[0]:.0f}-{face.box[2]:.0f}, y {face.box[1]:.0f}-{face.box[3]:.0f}"
+
+
+def _rgb(image: np.ndarray) -> np.ndarray:
+    """The public API's BGR array as RGB, checked."""
+    return photo_from_array(image).pixels[..., ::-1]

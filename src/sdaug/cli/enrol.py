@@ -1,0 +1,46 @@
+"""`sdaug enrol`"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sdaug.cli.options import chosen_face, generation_options, open_photo, out_folder, pack_failure, refusal, run_settings
+
+
+@click.command()
+@click.argument("photos", nargs=-1, required=True, metavar="PHOTO...")
+@click.option("--subject", required=True, help="Opaque id of the person: never a name or a national id.")
+@click.option("--out", required=True, help="Folder of the bundle.")
+@click.option("--chosen", type=click.Path(exists=True, dir_okay=False), help="A sweep's chosen.json: use its settings.")
+@click.option("--overwrite", is_flag=True, help="Replace an earlier bundle at OUT.")
+@generation_options
+@click.option("--json", "as_json", is_flag=True, help="Print figures as JSON.")
+def command(
+    photos: tuple[str, ...], subject: str, out: str, chosen: str | None, overwrite: bool, as_json: bool, **options: Any
+) -> None:
+    """Enrol one person from PHOTO...: the photos, the accepted images, their vectors, all of it verified."""
+    from sdaug.config import RunSettings
+    from sdaug.enrol import enrol
+    from sdaug.enrolment.verify import verify_bundle
+    from sdaug.packs import PackError
+    from sdaug.types import PhotoError
+
+    settings = run_settings(options)
+    if chosen is not None:
+        settings = RunSettings(**json.loads(Path(chosen).read_text(encoding="utf-8"))["settings"])
+    which = chosen_face(options["which"])
+    sources = [open_photo(name) for name in photos]
+    folder = out_folder(out)
+    try:
+        enrol(sources, subject, folder, settings, face=which, overwrite=overwrite)
+    except PhotoError as error:
+        raise refusal(", ".join(photos), error) from error
+    except PackError as error:
+        raise pack_failure(error) from error
+    except (ValueError, FileExistsError) as error:
+        raise click.UsageError(str(error)) from error
+    report = verify_bundle(folder)
+    figures = {"rows": report.rows, "dim": report.dim, "recogniser": report.recogniser, "by_origin": report.by_origin}
+    click.echo(json.dumps(figures) if as_json else f"{report.rows} vectors in {out}: {report.by_origin}")

@@ -1,0 +1,85 @@
+"""What several commands share: the settings they build, the photo they read, the bar they draw."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sdaug.config import DEFAULT_MODEL, RunSettings
+from sdaug.face.photo import read_photo
+from sdaug.packs import PackError
+from sdaug.photos import photo_path
+from sdaug.types import Photo, PhotoError
+
+PACK_VARIABLE = "SDAUG_FACE_PACK"
+
+
+def generation_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of every command that makes images."""
+    for option in reversed(
+        [
+            click.option("--num-angles", type=click.IntRange(1, 10), default=5, show_default=True, help="How many poses."),
+            click.option(
+                "--backend", type=click.Choice(["diffusion", "warp"]), default="diffusion", show_default=True,
+                help="diffusion falls back to the warp where it cannot run, and says so.",
+            ),
+            click.option("--model", "model_id", default=DEFAULT_MODEL, show_default=True,
+                         help='Hub id, folder in diffusers layout, or "random".'),
+            click.option("--device", type=click.Choice(["cuda", "cpu"]), default="cuda", show_default=True,
+                         help="Without a GPU the CPU is used."),
+            click.option("--pack", default="embedded", show_default=True, envvar=PACK_VARIABLE, show_envvar=True,
+                         help="Face pack: embedded, buffalo_l, or an insightface folder."),
+            click.option("--face", "which", default=None, help="Which face, where there are several: largest, or an index."),
+            click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Noise seed."),
+            click.option("--strict", is_flag=True, help="Fail rather than fall back to another rung."),
+        ]
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def run_settings(options: dict[str, Any]) -> RunSettings:
+    """The settings that `generation_options` describe."""
+    return RunSettings(
+        backend=options["backend"],
+        pack=options["pack"],
+        strict=options["strict"],
+        model={"model_id": options["model_id"], "device": options["device"]},  # type: ignore[arg-type]
+        generation={"num_angles": options["num_angles"], "seed": options["seed"]},  # type: ignore[arg-type]
+    )
+
+
+def chosen_face(which: str | None) -> int | str | None:
+    """`--face` as `augment` takes it."""
+    if which is None or which == "largest":
+        return which
+    if not which.isdigit():
+        raise click.BadParameter(f"{which!r} is neither 'largest' nor an index", param_hint="--face")
+    return int(which)
+
+
+def open_photo(name: str) -> Photo:
+    """The photo behind a name: no such file is a wrong use, an unusable file a refusal."""
+    try:
+        return read_photo(photo_path(name))
+    except FileNotFoundError as error:
+        raise click.UsageError(str(error)) from error
+    except PhotoError as error:
+        raise refusal(name, error) from error
+
+
+def refusal(name: str, error: PhotoError) -> click.ClickException:
+    """A refused photo as a command's end, exit status 1."""
+    return click.ClickException(f"{os.path.basename(name)} refused ({error.reason.value}): {error}")
+
+
+def pack_failure(error: PackError) -> click.UsageError:
+    """A face pack that does not exist is a wrong use, exit status 2."""
+    return click.UsageError(str(error))
+
+
+def out_folder(path: str) -> Path:
+    """An output path, absolute."""
+    return Path(os.path.abspath(path))

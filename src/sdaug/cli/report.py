@@ -1,0 +1,29 @@
+"""`sdaug report`"""
+
+from pathlib import Path
+
+import click
+
+from sdaug.cli.options import out_folder
+
+
+@click.command()
+@click.argument("experiment")
+@click.option("--out", required=True, help="The HTML file to write.")
+@click.option("--results", default=None, help="The sweep's folder.  [default: build/EXPERIMENT]")
+def command(experiment: str, out: str, results: str | None) -> None:
+    """One self-contained page about EXPERIMENT: an experiment file, or the name of one."""
+    from sdaug.experiment import Experiment
+    from sdaug.report import read_sweep, write_report
+
+    name = experiment
+    if Path(experiment).is_file():
+        import yaml
+
+        name = Experiment(**yaml.safe_load(Path(experiment).read_text(encoding="utf-8"))).experiment
+    folder = out_folder(results or f"build/{name}")
+    try:
+        sweep = read_sweep(folder)
+    except FileNotFoundError as error:
+        raise click.UsageError(f"{error}; run `sdaug sweep` first, or name its folder with --results") from error
+    click.echo(write_report(sweep, out_folder(out)))

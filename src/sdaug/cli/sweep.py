@@ -1,0 +1,54 @@
+"""`sdaug sweep`"""
+
+import json
+from pathlib import Path
+
+import click
+from tqdm import tqdm
+
+from sdaug.cli.options import out_folder
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.option("--out", default=None, help="Folder of the results.  [default: build/EXPERIMENT]")
+@click.option("--dry-run", is_flag=True, help="Print the cells and stop.")
+@click.option("--confirm-above", type=int, default=200, show_default=True, help="More cells than this want --yes.")
+@click.option("--yes", is_flag=True, help="Run however many cells there are.")
+@click.option("--json", "as_json", is_flag=True, help="Print figures as JSON.")
+def command(file: str, out: str | None, dry_run: bool, confirm_above: int, yes: bool, as_json: bool) -> None:
+    """Run the experiment in FILE; what is finished is never run twice. Exit status 1 if a cell failed."""
+    from sdaug.experiment import ExperimentError, load_experiment
+    from sdaug.sweep import describe, finish, groups, run_sweep, unfinished
+
+    try:
+        experiment, cells = load_experiment(file)
+    except ExperimentError as error:
+        raise click.UsageError(str(error)) from error
+    folder = out_folder(out or f"build/{experiment.experiment}")
+    todo = unfinished(cells, folder)
+    click.echo(f"{len(cells)} cells, {len(todo)} to run in {len(groups(todo))} kernels", err=True)
+    if dry_run:
+        for cell in cells:
+            varied = " ".join(f"{name}={value}" for name, value in cell.varied.items())
+            click.echo(f"{cell.key}  {varied}")
+        return
+    if len(todo) > confirm_above and not yes:
+        raise click.UsageError(f"{len(todo)} cells are more than {confirm_above}; --yes runs them")
+    with tqdm(total=len(groups(todo)), desc="kernels", unit="kernel", disable=None) as bar:
+
+        def show(done: int, total: int, what: str) -> None:
+            bar.set_postfix_str(what)
+            bar.update(done - bar.n)
+
+        outcome = run_sweep(experiment, cells, folder, show)
+    choice = finish(experiment, outcome, folder, Path.cwd())
+    statuses = [result["status"] for result in outcome.results]
+    figures = {status: statuses.count(status) for status in ("finished", "failed", "skipped")}
+    figures_and_choice = figures | {"chosen": choice.key, "why": choice.why}
+    click.echo(json.dumps(figures_and_choice) if as_json else f"{figures}; chosen: {choice.key or 'none'}: {choice.why}")
+    for cell, result in zip(outcome.cells, outcome.results, strict=True):
+        if result["status"] != "finished":
+            click.echo(f"{result['status']}: {cell.key} {describe(cell)}: {result['error']}", err=True)
+    if outcome.failed:
+        raise click.exceptions.Exit(1)

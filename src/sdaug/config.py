@@ -1,0 +1,83 @@
+"""What a person may set. Frozen; an unknown key is refused with the names that exist."""
+
+import difflib
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+DEFAULT_MODEL = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+DEFAULT_CONTROLNET = "CrucibleAI/ControlNetMediaPipeFace"
+RENAMED_MODELS = {"runwayml/stable-diffusion-v1-5": DEFAULT_MODEL}
+"""Hub names that no longer exist and what they became."""
+
+Backend = Literal["diffusion", "warp"]
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """`unknown 'stepps'; did you mean 'steps'? there are: ...`, the tail of an error about a name.
+
+    >>> nearest("stepps", ["steps", "seed"])
+    "did you mean 'steps'? there are: seed, steps"
+    """
+    close = difflib.get_close_matches(word, known, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}there are: {', '.join(sorted(known))}"
+
+
+class Config(BaseModel):
+    """Base of every configuration: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class ModelSettings(Config):
+    """How weights are read. `model_id`: a hub id, a folder in diffusers layout, or "random" (small, seeded, named so)."""
+
+    model_id: str = DEFAULT_MODEL
+    revision: str | None = None
+    controlnet_id: str = DEFAULT_CONTROLNET
+    controlnet_revision: str | None = None
+    controlnet_subfolder: str | None = "diffusion_sd15"
+    device: str = "cuda"
+
+    @field_validator("model_id")
+    @classmethod
+    def _renamed(cls, value: str) -> str:
+        return RENAMED_MODELS.get(value, value)
+
+
+class GenerationSettings(Config):
+    """What is passed per call, under diffusers' names. `strength` 0..1: how far the warp is noised before denoising."""
+
+    num_angles: int = Field(5, ge=1, le=10)
+    num_inference_steps: int = Field(20, ge=1, le=1000)
+    guidance_scale: float = Field(1.0, ge=0.0)
+    controlnet_conditioning_scale: float = Field(0.65, ge=0.0)
+    strength: float = Field(0.45, gt=0.0, le=1.0)
+    seed: int = Field(0, ge=0)
+
+
+class GateSettings(Config):
+    """When an image is kept.
+
+    measures: quality measures by file name, each with its options. max_pose_error_deg: largest difference of measured and
+    requested yaw or pitch. min_similarity: per recogniser, to the source; a recogniser without an entry is recorded as
+    `not_evaluated`. dlib's entry is its library's own threshold (distance 0.6).
+    """
+
+    measures: dict[str, dict[str, Any]] = {"confidence": {}, "blur": {}, "brightness": {}, "resolution": {}}
+    max_pose_error_deg: float = Field(15.0, gt=0)
+    min_similarity: dict[str, float] = {"dlib_resnet": 0.0}
+
+
+class RunSettings(Config):
+    """One setting of the whole product: what a sweep's cell is, and what `generate` is asked for."""
+
+    backend: Backend = "diffusion"
+    pack: str = "embedded"
+    model: ModelSettings = ModelSettings()
+    levers: dict[str, dict[str, Any]] = {}
+    generation: GenerationSettings = GenerationSettings()
+    gate: GateSettings = GateSettings()
+    min_source_face_px: float = Field(60.0, gt=0)
+    strict: bool = False

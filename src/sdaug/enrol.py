@@ -1,0 +1,130 @@
+"""Photos of one person to an enrolment bundle: augment, keep what the gate keeps, embed the stored bytes, write."""
+
+import datetime
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from sdaug.augmentor import GenerativeAugmentor
+from sdaug.config import RunSettings
+from sdaug.enrolment.bundle import BundleSample, write_bundle
+from sdaug.gate import area
+from sdaug.packs import FacePack
+from sdaug.record import plain
+from sdaug.types import AngleResult, Augmentation, Photo, Pose
+
+
+MAX_STORED_PX = 2048
+"""A recogniser looks at 112 or 150 px of it; larger photos are scaled down before they are stored and embedded."""
+
+
+def enrol(
+    photos: Sequence[Photo],
+    subject: str,
+    out: Path,
+    settings: RunSettings,
+    *,
+    face: int | str | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Writes the bundle of `subject` to the folder `out`; every photo is augmented, the photos themselves come first.
+
+    Raises PhotoError for a photo that cannot be used and ValueError for an unusable subject or target, before writing.
+    """
+    if not photos:
+        raise ValueError("no photo given; expected at least one")
+    augmentor = GenerativeAugmentor(settings=settings)
+    try:
+        records = [augmentor.augment(photo, face=face) for photo in photos]
+        pack = augmentor.pack
+        samples = [captured(photo, record) for photo, record in zip(photos, records, strict=True)]
+        for photo, record in zip(photos, records, strict=True):
+            samples += [generated(photo, angle) for angle in record.angles]
+        own = pack.recognisers[0]
+        return write_bundle(
+            out,
+            subject=subject,
+            samples=samples,
+            embed=lambda image: embed_largest(pack, image),
+            recogniser={"name": own.name, "sha256": own.sha256, "dim": own.dim, "metric": own.metric, "pack": pack.name},
+            detector={"name": pack.facts["detector"], "files": pack.facts["files"]},
+            generator=generator_facts(records[0]),
+            policy={"gate": plain(settings.gate.model_dump()), "rule": "every measure, the pose and the similarity must pass"},
+            tool={"name": "sdaug", "version": version("sdaug")},
+            created=created_now(),
+            config_hash=hashlib.sha256(settings.model_dump_json().encode()).hexdigest(),
+            overwrite=overwrite,
+        )
+    finally:
+        augmentor.cleanup()
+
+
+def created_now() -> str:
+    """UTC to the second; SOURCE_DATE_EPOCH, where set, makes the bundle's bytes repeatable."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    now = datetime.datetime.fromtimestamp(int(epoch), datetime.timezone.utc) if epoch else datetime.datetime.now(datetime.timezone.utc)
+    return now.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def embed_largest(pack: FacePack, image: np.ndarray) -> np.ndarray | None:
+    """The vector of the largest face in `image` by the pack's own recogniser, None if there is no face."""
+    faces = pack.faces(image)
+    return pack.recognisers[0].embed(image, max(faces, key=area)) if faces else None
+
+
+def captured(photo: Photo, record: Augmentation) -> BundleSample:
+    """The photo itself as a sample: always accepted, its quality on record."""
+    return BundleSample(
+        origin="captured",
+        role="source",
+        image=storable(photo.pixels),
+        parent_sha256=photo.sha256,
+        accepted=True,
+        measured=record.source["pose"],
+        quality=record.source["quality"],
+    )
+
+
+def storable(pixels: np.ndarray) -> np.ndarray:
+    """A photo's pixels as the bundle keeps them: at most MAX_STORED_PX on the longer side."""
+    scale = MAX_STORED_PX / max(pixels.shape[:2])
+    return pixels if scale >= 1 else cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+
+
+def generated(photo: Photo, angle: AngleResult) -> BundleSample:
+    """One angle as a sample; a refused one carries its reasons and no pixels."""
+    return BundleSample(
+        origin="generated" if angle.rung.startswith("diffusion") else "classical",
+        role=role(angle.requested),
+        image=angle.image,
+        parent_sha256=photo.sha256,
+        accepted=angle.accepted,
+        requested=angle.requested,
+        measured=angle.judgement.measured,
+        rung=angle.rung,
+        similarity=angle.judgement.similarity,
+        quality=angle.judgement.quality,
+        reasons=tuple(reason.value for reason in angle.judgement.reasons),
+        degraded=tuple(reason.value for reason in angle.degraded),
+    )
+
+
+def role(pose: Pose) -> str:
+    """The name of a requested pose.
+
+    >>> role(Pose(45, 0))
+    'yaw+45_pitch+00'
+    """
+    return f"yaw{pose.yaw_deg:+03.0f}_pitch{pose.pitch_deg:+03.0f}"
+
+
+def generator_facts(record: Augmentation) -> dict[str, object]:
+    """What made the images, for the manifest."""
+    facts = json.loads(json.dumps(plain(record.generator)))
+    return {"name": "sdaug", "version": version("sdaug"), **facts}

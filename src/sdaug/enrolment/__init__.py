@@ -1,0 +1,1 @@
+"""What leaves the workbench: the enrolment bundle and its verification."""

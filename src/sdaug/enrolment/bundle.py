@@ -1,0 +1,186 @@
+"""Write an enrolment bundle: mark each image, embed the bytes that are stored, list everything, publish at once."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sdaug.enrolment.folder import check_target, write_folder
+from sdaug.enrolment.layout import (
+    EMBEDDINGS,
+    MANIFEST,
+    SUMS,
+    canonical_json,
+    digest,
+    image_path,
+    sums_text,
+    tensor_bytes,
+)
+from sdaug.enrolment.manifest import FileFact, Header, Manifest, coverage, parse
+from sdaug.enrolment.marking import decode_png, encode_png
+from sdaug.enrolment.sample import Origin, SampleFacts, SampleRecord
+from sdaug.enrolment.verify import check_files, check_vectors
+from sdaug.types import Pose, QualityScore, Reason, Rung
+
+Embed = Callable[[np.ndarray], np.ndarray | None]
+"""(H, W, 3) uint8 RGB to (D,), or None where no face can be embedded."""
+
+
+@dataclass(frozen=True)
+class BundleSample:
+    """One image that was considered. It carries no embedding: that is taken from the stored bytes.
+
+    origin: "captured" (a photo), "classical" (made without a generative model), "generated" (diffusion had a part).
+    role: what it is for, lower case, as "source" or "yaw+45_pitch+00"; part of the file name.
+    image: (H, W, 3) uint8 RGB; needed if accepted, not stored if refused.
+    parent_sha256: digest of the photo it was made from; for a captured sample, of the photo file itself.
+    rung: what made it, None for a photo. degraded: why each better rung was left. reasons: why it was refused.
+    """
+
+    origin: Origin
+    role: str
+    image: np.ndarray | None
+    parent_sha256: str
+    accepted: bool
+    requested: Pose | None = None
+    measured: Pose | None = None
+    rung: Rung | None = None
+    similarity: dict[str, float] = field(default_factory=dict)
+    quality: dict[str, QualityScore] = field(default_factory=dict)
+    reasons: tuple[str, ...] = ()
+    degraded: tuple[str, ...] = ()
+
+
+def write_bundle(
+    folder: Path,
+    *,
+    subject: str,
+    samples: Sequence[BundleSample],
+    embed: Embed,
+    recogniser: dict[str, Any],
+    detector: dict[str, Any],
+    generator: dict[str, Any],
+    policy: dict[str, Any],
+    tool: dict[str, Any],
+    created: str,
+    consent: dict[str, Any] | None = None,
+    retention_until: str | None = None,
+    config_hash: str | None = None,
+    include_images: bool = True,
+    overwrite: bool = False,
+) -> Path:
+    """Write the bundle folder and return its path. Same arguments and libraries, same bytes.
+
+    subject: opaque id, 1 to 128 printable characters without path separators; never a name or national id.
+    recogniser: `name`, `sha256` of its model file, `dim`, `metric` ("cosine": `embed` returns unit norm, 1 +- 2e-4;
+    "euclidean": raw vectors, finite and not zero). detector: `name`. generator and tool: `name`, `version`. All four
+    may hold more. created: ISO 8601 with zone. retention_until: ISO 8601 day or time.
+
+    A sample that `embed` returns None for is listed as refused, reason "face_not_found". ValueError, with nothing
+    written, for bad arguments or when no captured sample is left; FileExistsError when `folder` holds anything but
+    (with `overwrite`) a bundle.
+    """
+    check_target(Path(folder), overwrite)
+    header = parse(
+        Header,
+        canonical_json(
+            {
+                "subject": subject,
+                "created": created,
+                "tool": tool,
+                "config_hash": config_hash,
+                "recogniser": {"normalised": recogniser.get("metric") == "cosine", **recogniser},
+                "detector": detector,
+                "generator": generator,
+                "policy": policy,
+                "consent": consent,
+                "retention_until": retention_until,
+            }
+        ),
+    )
+    return write_folder(Path(folder), bundle_files(header, samples, embed, include_images), overwrite)
+
+
+def bundle_files(
+    header: Header, samples: Sequence[BundleSample], embed: Embed, include_images: bool = True
+) -> dict[str, bytes]:
+    """Every file of the bundle by its path in it: what a folder or an archive then holds. Already verified."""
+    facts = [_facts(index, sample) for index, sample in enumerate(samples)]
+    if not any(s.accepted and s.origin == "captured" for s in samples):
+        raise ValueError("no captured sample is accepted; an enrolment rests on at least one real photo")
+    pngs = [encode_png(s.image, **_mark(header, s)) if s.accepted and s.image is not None else None for s in samples]
+    files: dict[str, bytes] = {}
+    rows: list[np.ndarray] = []
+    records: list[SampleRecord] = []
+    for sample, fact, png in zip(samples, facts, pngs, strict=True):
+        record = dict(fact) | {"synthetic": sample.origin != "captured", "decision": "refused"}
+        record |= {"row": None, "image": None, "image_sha256": None}
+        if png is not None:
+            vector = embed(decode_png(png)[0])
+            if vector is None:
+                record["reasons"] = (*fact.reasons, Reason.FACE_NOT_FOUND)
+            else:
+                path = image_path(len(rows), sample.role)
+                record |= {"decision": "accepted", "row": len(rows), "image_sha256": digest(png)}
+                rows.append(_vector(vector, header, sample.role))
+                if include_images:
+                    files[path] = png
+                    record["image"] = path
+        records.append(SampleRecord.model_validate(record))
+    if not any(r.row is not None and r.origin == "captured" for r in records):
+        raise ValueError("no captured sample can be embedded; an enrolment rests on at least one real photo")
+
+    files[EMBEDDINGS] = tensor_bytes(np.stack(rows), header.tensor_facts())
+    head = dict(header)
+    content = {
+        "schema": head.pop("format"),
+        "samples": tuple(records),
+        "pose_coverage": coverage(tuple(records)),
+        "files": {path: FileFact(sha256=digest(data), size=len(data)) for path, data in files.items()},
+    }
+    files[MANIFEST] = Manifest.model_validate(head | content).to_bytes()
+    files[SUMS] = sums_text({path: digest(data) for path, data in files.items()})
+    check_files(files)
+    return files
+
+
+def _facts(index: int, sample: BundleSample) -> SampleFacts:
+    try:
+        if sample.accepted and sample.image is None:
+            raise ValueError("accepted, but without an image to embed")
+        if not sample.accepted and not sample.reasons:
+            raise ValueError("refused without a reason")
+        raw = {key: value for key, value in vars(sample).items() if key not in ("image", "accepted")}
+        for key in ("requested", "measured"):
+            raw[key] = raw[key] and {name: float(angle) for name, angle in asdict(raw[key]).items()}
+        raw["similarity"] = {name: float(score) for name, score in sample.similarity.items()}
+        raw["quality"] = {n: {"raw": float(q.raw), "scalar": float(q.scalar)} for n, q in sample.quality.items()}
+        return parse(SampleFacts, canonical_json(raw))
+    except ValueError as error:
+        raise ValueError(f"samples[{index}] ({sample.role!r}): {error}") from error
+
+
+def _mark(header: Header, sample: BundleSample) -> dict[str, Any]:
+    if sample.origin == "captured":
+        return {"synthetic": False, "provenance": None}
+    mark = {
+        "origin": sample.origin,
+        "generator": header.generator.name,
+        "version": header.generator.version,
+        "parent_sha256": sample.parent_sha256,
+    }
+    return {"synthetic": True, "provenance": mark | ({"rung": sample.rung} if sample.rung else {})}
+
+
+def _vector(vector: np.ndarray, header: Header, role: str) -> np.ndarray:
+    row = np.asarray(vector, dtype=np.float32)
+    if row.shape != (header.recogniser.dim,):
+        wanted = f"{header.recogniser.name} says ({header.recogniser.dim},)"
+        raise ValueError(f"embedding of {role!r} has shape {row.shape}, {wanted}")
+    try:
+        check_vectors(row[None], header.recogniser.metric)
+    except ValueError as error:
+        raise ValueError(f"embedding of {role!r}: {error}") from error
+    return row

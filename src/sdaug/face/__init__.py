@@ -1,0 +1,1 @@
+"""Seeing a face: photo, boxes, landmarks, pose."""

@@ -1,0 +1,1 @@
+"""Clocks, memory meters, digests and the facts of the machine."""

@@ -1,0 +1,71 @@
+"""An augmentation as files: marked pictures `NN.png` and `manifest.json`, all of them or none."""
+
+import json
+import os
+import shutil
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+from sdaug.enrolment.marking import encode_png
+from sdaug.record import SCHEMA, manifest, write_json
+from sdaug.types import AngleResult, Augmentation
+
+MANIFEST = "manifest.json"
+
+
+class OutputError(ValueError):
+    """A folder that may not be written; the message says what lies there."""
+
+
+def check_free(folder: Path) -> None:
+    """Raises OutputError unless `folder` is free, empty, or an earlier augmentation."""
+    if folder.is_file():
+        raise OutputError(f"{folder} is a file; expected a folder")
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    try:
+        schema = json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("schema")
+    except (OSError, ValueError, AttributeError):
+        schema = None
+    if schema != SCHEMA:
+        raise OutputError(f"{folder} is not empty and holds no earlier augmentation; give a free folder")
+
+
+def marked_png(angle: AngleResult, record: Augmentation) -> bytes:
+    """An accepted angle as a PNG that says it is synthetic, and from which photo."""
+    assert angle.image is not None
+    provenance = {
+        "origin": "generated" if angle.rung.startswith("diffusion") else "classical",
+        "generator": "sdaug",
+        "version": version("sdaug"),
+        "parent_sha256": record.source["sha256"],
+        "rung": angle.rung,
+    }
+    return encode_png(angle.image, synthetic=True, provenance=provenance)
+
+
+def write_images(folder: Path, record: Augmentation) -> dict[int, str]:
+    """Writes the accepted images into an existing folder; returns file name per angle index."""
+    names = {}
+    for angle in record.accepted:
+        names[angle.index] = f"{angle.index:02d}.png"
+        (folder / names[angle.index]).write_bytes(marked_png(angle, record))
+    return names
+
+
+def write_augmentation(folder: Path, record: Augmentation) -> Path:
+    """Writes pictures and manifest to `folder`, replacing an earlier augmentation there; raises OutputError."""
+    check_free(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=".sdaug-", dir=folder.parent))
+    try:
+        draft.chmod(0o755)
+        write_json(draft / MANIFEST, manifest(record, write_images(draft, record)))
+        if folder.is_dir():
+            shutil.rmtree(folder)
+        os.replace(draft, folder)
+    finally:
+        if draft.exists():
+            shutil.rmtree(draft)
+    return folder

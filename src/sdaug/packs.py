@@ -1,0 +1,145 @@
+"""A face pack: one detector and its recognisers, by name. Nothing swaps one pack for another by itself."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sdaug.config import nearest
+from sdaug.face.mesh import Detection, FaceMesh, distinct, padded
+from sdaug.face.pose import estimate_pose
+from sdaug.measure.digest import file_sha256
+from sdaug.recognition import AbstractRecogniser
+from sdaug.types import Face
+
+INSIGHTFACE_PACKS = ("buffalo_l", "buffalo_m", "buffalo_s", "antelopev2")
+"""Packs insightface's own downloader knows; non-commercial research licence."""
+
+_SCALES = ((0.25, 640), (0.5, 320))
+"""(border, detector input) for SCRFD: the first sees small faces, the second scores faces that fill the frame fairly."""
+
+_FIVE = (468, 473, 1, 61, 291)
+"""Mesh landmarks nearest to a detector's five points: iris, iris, nose tip, mouth corner, mouth corner."""
+
+
+class PackError(RuntimeError):
+    """A face pack that cannot be had; the message says what was looked for and what exists."""
+
+
+@dataclass(frozen=True)
+class FacePack:
+    """What sees and knows faces. `recognisers[0]` is the pack's own; `facts` go into every record.
+
+    detect: image (H, W, 3) uint8 RGB -> faces, best first, each with its five points or None.
+    """
+
+    name: str
+    detect: Callable[[np.ndarray], list[tuple[Detection, np.ndarray | None]]]
+    recognisers: tuple[AbstractRecogniser, ...]
+    mesh: FaceMesh
+    facts: dict[str, Any]
+
+    def faces(self, image: np.ndarray) -> list[Face]:
+        """All faces in `image` (H, W, 3) uint8 RGB, best first."""
+        return [self._face(image, detection, points) for detection, points in self.detect(image)]
+
+    def _face(self, image: np.ndarray, detection: Detection, points: np.ndarray | None) -> Face:
+        landmarks = self.mesh.landmarks(image, detection.box)
+        if points is None:
+            points = landmarks[list(_FIVE), :2] if landmarks is not None else _box_points(detection.box)
+        pose = estimate_pose(landmarks) if landmarks is not None else None
+        return Face(detection.box, detection.score, points.astype(np.float32), landmarks, pose)
+
+    def close(self) -> None:
+        """Frees the networks."""
+        self.mesh.close()
+
+
+def face_from_landmarks(landmarks: np.ndarray, confidence: float) -> Face:
+    """The face whose landmarks (478, 3) are known beforehand, as in a generated view, without looking at any pixel."""
+    low, high = landmarks[:468, :2].min(0), landmarks[:468, :2].max(0)
+    box = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
+    return Face(box, confidence, landmarks[list(_FIVE), :2].astype(np.float32), landmarks, estimate_pose(landmarks))
+
+
+def _box_points(box: tuple[float, float, float, float]) -> np.ndarray:
+    """Five points of an average face filling `box`, for a detection the landmark network cannot read."""
+    x0, y0, x1, y1 = box
+    unit = np.array([(0.3, 0.38), (0.7, 0.38), (0.5, 0.58), (0.34, 0.78), (0.66, 0.78)])
+    return unit * [x1 - x0, y1 - y0] + [x0, y0]
+
+
+def load_pack(name: str) -> FacePack:
+    """The pack `embedded` (MediaPipe and dlib, from PyPI alone), an insightface folder, or an insightface pack's name."""
+    if name == "embedded":
+        return _embedded()
+    if Path(name).expanduser().is_dir():
+        return _insightface(Path(name).expanduser().resolve(), Path(name).name)
+    if name in INSIGHTFACE_PACKS:
+        folder = Path("~/.insightface/models").expanduser() / name
+        if not folder.is_dir():
+            raise PackError(
+                f"face pack {name!r} is not on this machine (looked for {folder}); fetch it with "
+                f"'python -c \"from insightface.app import FaceAnalysis; FaceAnalysis({name!r})\"' "
+                "(non-commercial research licence), or give a folder"
+            )
+        return _insightface(folder, name)
+    known = ["embedded", *INSIGHTFACE_PACKS]
+    raise PackError(f"unknown face pack {name!r}: neither a folder nor a known name; {nearest(name, known)}")
+
+
+def _embedded() -> FacePack:
+    import mediapipe
+
+    from sdaug.recognition.dlib_resnet import DlibResnet
+
+    mesh = FaceMesh()
+    recogniser = DlibResnet()
+    root = Path(mediapipe.__file__).parent / "modules"
+    networks = ["face_detection/face_detection_short_range.tflite", "face_landmark/face_landmark_with_attention.tflite"]
+    facts = {
+        "name": "embedded",
+        "detector": "mediapipe_blazeface",
+        "recognisers": [recogniser.name],
+        "files": {Path(n).name: file_sha256(root / n) for n in networks} | {recogniser.name: recogniser.sha256},
+    }
+    return FacePack("embedded", lambda image: [(d, None) for d in mesh.detect(image)], (recogniser,), mesh, facts)
+
+
+def _insightface(folder: Path, name: str) -> FacePack:
+    from insightface.app import FaceAnalysis
+
+    from sdaug.recognition.arcface import ArcFace
+    from sdaug.recognition.dlib_resnet import DlibResnet
+
+    models = sorted(folder.glob("*.onnx"))
+    if not models:
+        raise PackError(f"face pack folder {folder} holds no .onnx file; expected a detector and a recogniser")
+    analysis = FaceAnalysis(
+        name=str(folder), allowed_modules=["detection", "recognition"], providers=["CPUExecutionProvider"]
+    )
+    if "recognition" not in analysis.models:
+        raise PackError(f"face pack folder {folder} holds no recogniser, only {', '.join(m.name for m in models)}")
+    analysis.prepare(ctx_id=-1, det_thresh=0.5, det_size=(640, 640))
+
+    def detect(image: np.ndarray) -> list[tuple[Detection, np.ndarray | None]]:
+        found = {}
+        for share, side in _SCALES:
+            canvas, pad = padded(image, share)
+            boxes, points = analysis.det_model.detect(np.ascontiguousarray(canvas[..., ::-1]), input_size=(side, side))
+            for row, five in zip(boxes, points, strict=True):
+                x0, y0, x1, y1, score = (float(v) for v in row)
+                found[Detection((x0 - pad, y0 - pad, x1 - pad, y1 - pad), score)] = five - pad
+        return [(detection, found[detection]) for detection in distinct(list(found))]
+
+    own = ArcFace(analysis.models["recognition"])
+    held_out = DlibResnet()
+    facts = {
+        "name": name,
+        "detector": "insightface_scrfd",
+        "recognisers": [own.name, held_out.name],
+        "files": {m.name: file_sha256(m) for m in models} | {held_out.name: held_out.sha256},
+    }
+    return FacePack(name, detect, (own, held_out), FaceMesh(), facts)

@@ -1,0 +1,27 @@
+"""How blurred the aligned face is."""
+
+import cv2
+import numpy as np
+
+from sdaug.face.alignment import aligned_face
+from sdaug.quality import THRESHOLD, AbstractQualityMeasure
+from sdaug.types import Face, QualityScore, Reason
+
+
+class Blur(AbstractQualityMeasure):
+    """Raw: exp(-v / 100), v = variance of the Laplacian of the aligned 112 px grey face; 0 = sharp, 1 = flat.
+
+    Measured on the aligned face because the variance depends on resolution. Refused at or above `below`.
+    """
+
+    below: float = 0.3
+
+    def measure(self, image: np.ndarray, face: Face) -> QualityScore:
+        grey = cv2.cvtColor(aligned_face(image, face.five_points), cv2.COLOR_RGB2GRAY)
+        raw = float(np.exp(-cv2.Laplacian(grey, cv2.CV_64F).var() / 100))
+        sharp = raw < self.below
+        scalar = 1 - (1 - THRESHOLD) * raw / self.below if sharp else THRESHOLD * (1 - raw) / (1 - self.below)
+        return QualityScore(raw, scalar)
+
+    def refusal(self, raw: float) -> Reason | None:
+        return None if raw < self.below else Reason.BLURRED

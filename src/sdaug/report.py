@@ -1,0 +1,153 @@
+"""One self-contained page about a sweep: verdict, table, chart, pictures, refusals, provenance."""
+
+import base64
+import io
+import json
+import os
+from collections import Counter
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sdaug.charts import latency_against_similarity
+from sdaug.compare import Choice, raw_outcome, table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep read back from its folder. table: one row a cell, index = cell key. varied: what each cell varies."""
+
+    folder: Path
+    experiment: dict[str, Any]
+    results: tuple[dict[str, Any], ...]
+    varied: dict[str, dict[str, Any]]
+    choice: Choice
+    table: "pd.DataFrame"
+
+    @property
+    def finished_keys(self) -> list[str]:
+        return [result["key"] for result in self.results if result["status"] == "finished"]
+
+    @property
+    def recogniser(self) -> str:
+        """The pack's own recogniser."""
+        first = next(result for result in self.results if result["status"] == "finished")
+        return first["record"]["pack"]["recognisers"][0]
+
+    @property
+    def refusals(self) -> "pd.DataFrame":
+        """How often each reason was given, raw and final apart."""
+        import pandas as pd
+
+        rows = []
+        for result in self.results:
+            if result["status"] != "finished":
+                continue
+            angles = result["record"]["angles"]
+            for stage, outcomes in (("raw", [raw_outcome(a) for a in angles]), ("final", angles)):
+                counts = Counter(reason for outcome in outcomes for reason in outcome["reasons"])
+                rows += [{"key": result["key"], "stage": stage, "reason": r, "angles": n} for r, n in sorted(counts.items())]
+        return pd.DataFrame(rows, columns=["key", "stage", "reason", "angles"])
+
+    def load_name(self, key: str) -> str:
+        """The load-time part of a cell's settings in a few words."""
+        words = [f"{k.split('.')[-1]} {v}" for k, v in self.varied[key].items() if not k.startswith("generation.")]
+        return ", ".join(words)
+
+
+def read_sweep(folder: Path) -> Sweep:
+    """The sweep in `folder`; raises FileNotFoundError if none was run there."""
+    index = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))
+    varied = {cell["key"]: cell["varied"] for cell in index["cells"]}
+    results = tuple(json.loads((folder / "cells" / key / "result.json").read_text(encoding="utf-8")) for key in varied)
+    chosen = json.loads((folder / "chosen.json").read_text(encoding="utf-8"))
+    choice = Choice(chosen["key"], chosen["why"])
+    return Sweep(folder, index["experiment"], results, varied, choice, table(results, varied).set_index("key"))
+
+
+def write_report(sweep: Sweep, out: Path) -> Path:
+    """Writes the page; pictures of faces only where the experiment says `log_images`."""
+    from jinja2 import Environment, StrictUndefined
+
+    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    page.filters["figure"] = _figure_text
+    template = page.from_string((files("sdaug") / "templates/report.html").read_text(encoding="utf-8"))
+    html = template.render(
+        sweep=sweep,
+        columns=_columns(sweep),
+        rows=_rows(sweep),
+        chart=_svg(sweep) if sweep.finished_keys else "",
+        sheets=_sheets(sweep) if sweep.experiment["log_images"] else [],
+        failures=[result for result in sweep.results if result["status"] != "finished"],
+        refusals=sweep.refusals.to_dict("records"),
+        sample=next((r["record"] for r in sweep.results if r["status"] == "finished"), None),
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    draft = out.with_name(out.name + ".part")
+    draft.write_text(html, encoding="utf-8")
+    os.replace(draft, out)
+    return out
+
+
+def _columns(sweep: Sweep) -> list[tuple[str, str]]:
+    """(column, heading) of the settings table."""
+    own = sweep.recogniser if sweep.finished_keys else ""
+    return [
+        ("latency.load_s", "load, s"),
+        ("latency.first_call_s", "first call, s"),
+        ("latency.per_angle_p50_s", "an angle, s"),
+        ("memory.resident_peak_bytes", "resident peak, GB"),
+        ("raw.accepted", "raw accepted"),
+        (f"raw.similarity.{own}", f"raw similarity ({own})"),
+        ("final.accepted", "final accepted"),
+        (f"final.similarity.{own}", f"final similarity ({own})"),
+        ("final.pose_error_deg_median", "pose error, deg"),
+    ]
+
+
+def _rows(sweep: Sweep) -> list[dict[str, Any]]:
+    names = list(dict.fromkeys(name for varied in sweep.varied.values() for name in varied))
+    rows = []
+    for key in sweep.finished_keys:
+        figures = sweep.table.loc[key]
+        settings = [(name.split(".", 1)[-1], sweep.varied[key].get(name, "")) for name in names]
+        rows.append({"key": key, "settings": settings, "figures": figures, "chosen": key == sweep.choice.key})
+    return rows
+
+
+def _figure_text(value: Any, column: str) -> str:
+    """A figure as the table shows it; what could not be measured is a dash."""
+    if value is None or value != value:
+        return "–"
+    if column.endswith("_bytes"):
+        return f"{value / 1e9:.2f}"
+    if column.endswith("accepted"):
+        return f"{value:.0f}"
+    return f"{value:.1f}" if column.endswith("median") else f"{value:.3f}"
+
+
+def _svg(sweep: Sweep) -> str:
+    buffer = io.BytesIO()
+    latency_against_similarity(sweep).savefig(buffer, format="png", dpi=130)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _sheets(sweep: Sweep) -> list[dict[str, str]]:
+    """Contact sheets as WebP, embedded; a sheet that equals an earlier one is not repeated."""
+    from PIL import Image
+
+    sheets = []
+    for key in sweep.finished_keys:
+        buffer = io.BytesIO()
+        with Image.open(sweep.folder / "cells" / key / "contact.png") as sheet:
+            sheet.save(buffer, format="WEBP", quality=80)
+        sheets.append({"key": key, "name": _cell_name(sweep, key), "data": base64.b64encode(buffer.getvalue()).decode()})
+    return sheets
+
+
+def _cell_name(sweep: Sweep, key: str) -> str:
+    return ", ".join(f"{name.split('.', 1)[-1]} = {value}" for name, value in sweep.varied[key].items())

@@ -1,0 +1,159 @@
+"""Turning the photo: the head's own pixels re-rendered at a new pose over a background that stays where it is."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from sdaug.face.mesh import FaceMesh
+from sdaug.face.pose import MESH
+from sdaug.face.rotation import rotation
+from sdaug.synthesis.fill import pyramid_fill
+from sdaug.synthesis.head import OVAL, HeadModel, build_head, project
+from sdaug.synthesis.raster import affine_maps, facing, interpolate, triangle_index
+from sdaug.types import Face, Photo, Pose, View
+
+SIZE = 512
+"""Side of every generated image, pixels."""
+
+FACE_SHARE = 0.50
+"""Height of the face outline as a share of the image."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A source photo made ready for turning; shared by all its views.
+
+    image: (SIZE, SIZE, 3) uint8 RGB, the photo framed about the head. plate: the same with the head taken out.
+    matte: (SIZE, SIZE) float32, 1 where a pixel moves with the head. inside: (SIZE, SIZE) float32, 1 inside the photo.
+    """
+
+    image: np.ndarray
+    plate: np.ndarray
+    matte: np.ndarray
+    inside: np.ndarray
+    head: HeadModel
+
+
+def _frame(photo: Photo, face: Face) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Photo, its coverage and the landmarks, scaled and shifted so that the face takes FACE_SHARE of a SIZE square."""
+    oval = face.landmarks[list(OVAL)]
+    middle = (oval[:, :2].max(0) + oval[:, :2].min(0)) / 2
+    tall = float(np.ptp(oval[:, 1]))
+    wide = float(np.ptp(oval[:, 0]))
+    scale = FACE_SHARE * SIZE / max(tall, 1.25 * wide)
+    shift = np.array([SIZE / 2, SIZE * 0.53]) - scale * middle
+    place = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+    flags = cv2.INTER_AREA if scale < 0.5 else cv2.INTER_CUBIC
+    pixels = photo.pixels
+    if scale < 0.5:
+        pixels = cv2.resize(pixels, None, fx=2 * scale, fy=2 * scale, interpolation=cv2.INTER_AREA)
+        place = place @ np.diag([1 / (2 * scale), 1 / (2 * scale), 1])
+    image = cv2.warpAffine(pixels, place, (SIZE, SIZE), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    inside = cv2.warpAffine(np.ones(pixels.shape[:2], np.float32), place, (SIZE, SIZE), borderValue=0)
+    landmarks = face.landmarks * np.float32(scale) + np.array([*shift, 0], np.float32)
+    return image, inside, landmarks
+
+
+def _polygon(points: np.ndarray, size: int, softness: float) -> np.ndarray:
+    """A filled polygon (N, 2) with a soft edge: (size, size) float32, 0..1."""
+    mask = np.zeros((size, size), np.float32)
+    cv2.fillPoly(mask, [np.round(points).astype(np.int32)], 1.0)
+    return cv2.GaussianBlur(mask, (0, 0), softness)
+
+
+def _matte(person: np.ndarray, head: HeadModel, outline: np.ndarray) -> np.ndarray:
+    """Where pixels move with the head: the person inside the head's outermost ring, and the face itself for certain."""
+    size = person.shape[0]
+    rings = head.texture[head.seen > 0][MESH:].reshape(-1, len(OVAL), 2)
+    around = _polygon(rings[-1], size, size / 128)
+    return np.maximum(around * person, _polygon(outline, size, size / 256))
+
+
+def _neck(person: np.ndarray, outline: np.ndarray) -> np.ndarray:
+    """Where the head hides the neck: as wide as the person just below the chin, up to the nose; (size, size) float32."""
+    size = person.shape[0]
+    chin, top = outline[len(OVAL) // 2], outline[0]
+    axis = chin - top
+    across = np.array([axis[1], -axis[0]]) / np.linalg.norm(axis)
+    limit = 0.60 * np.linalg.norm(outline[9] - outline[27])
+    below = chin + 0.08 * axis
+    reach = np.arange(0, limit, 2.0)
+    half = []
+    for direction in (across, -across):
+        line = np.round(below + reach[:, None] * direction).astype(int).clip(0, size - 1)
+        outside = np.flatnonzero(person[line[:, 1], line[:, 0]] < 0.5)
+        half.append(reach[outside[0]] if outside.size else limit)
+    low, high = chin + 0.35 * axis, chin - 0.42 * axis
+    corners = [low + across * half[0], low - across * half[1], high - across * half[1], high + across * half[0]]
+    return _polygon(np.array(corners), size, size / 128)
+
+
+def _plate(image: np.ndarray, inside: np.ndarray, person: np.ndarray, matte: np.ndarray, neck: np.ndarray) -> np.ndarray:
+    """The photo without its head: background behind it, and the neck continued upwards where the chin hid it."""
+    taken = cv2.dilate((matte > 0.04).astype(np.float32), np.ones((11, 11), np.uint8))
+    free = (1 - taken) * (inside > 0.5)
+    background = pyramid_fill(image, free * (person < 0.1))
+    body = pyramid_fill(image, free * (person > 0.9) * (neck > 0.05))
+    behind = np.where((free * (neck > 0.5)).any(), neck, 0.0)[..., None]
+    filled = body * behind + background * (1 - behind)
+    soft = cv2.GaussianBlur(taken, (0, 0), 2)[..., None]
+    return np.clip(np.round(filled * soft + image * (1 - soft)), 0, 255).astype(np.uint8)
+
+
+def set_stage(photo: Photo, face: Face, mesh: FaceMesh) -> Stage:
+    """Frames `photo` about `face` and separates head from background."""
+    image, inside, landmarks = _frame(photo, face)
+    outline = landmarks[list(OVAL), :2]
+    head = build_head(landmarks, face.pose)
+    person = mesh.person(image)
+    matte = _matte(person, head, outline)
+    plate = _plate(image, inside, person, matte, _neck(person, outline))
+    return Stage(image, plate, matte, inside, head)
+
+
+def turn(stage: Stage, pose: Pose) -> View:
+    """The staged head at `pose`. Vectorised but for the painting of some thousand triangles."""
+    head, size = stage.head, stage.image.shape[0]
+    posed = head.vertices @ rotation(pose).T
+    flat = project(posed, head.distance) + head.centre[:2]
+    corners = flat[head.triangles]
+    source = head.texture[head.triangles].astype(np.float64)
+    # orientation is judged against the source, where the sheet's triangles all face the camera
+    upright = facing(head.vertices[head.triangles][..., :2])
+    area = facing(corners)
+    sheet = head.seen[head.triangles].min(1) > 0
+    front = np.where(sheet, area * np.sign(upright) > 1e-3, area * _outward(head) > 1e-3)
+    corners, source = corners[front], source[front]
+    depth = posed[head.triangles[front], 2].mean(1)
+
+    index = triangle_index(corners, depth, size)
+    stretch = np.sqrt(np.abs(area[front]) / np.maximum(np.abs(facing(source)), 1e-3))
+    seen = head.seen[head.triangles[front]]
+    trust = np.clip((4.0 - stretch) / 2, 0, 1)[:, None] * seen
+    values = np.concatenate([source, trust[..., None]], axis=2)
+    where = interpolate(index, affine_maps(corners, values))
+    where[..., 2] = cv2.GaussianBlur(where[..., 2], (0, 0), 3)
+    covered = (index >= 0).astype(np.float32)
+
+    layer = cv2.remap(stage.image, where[..., 0], where[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    alpha = cv2.remap(stage.matte * 1.0, where[..., 0], where[..., 1], cv2.INTER_LINEAR) * covered
+    alpha = cv2.GaussianBlur(alpha, (0, 0), 0.8)
+    inside = cv2.remap(stage.inside, where[..., 0], where[..., 1], cv2.INTER_LINEAR)
+    image = layer * alpha[..., None] + stage.plate * (1 - alpha[..., None])
+
+    own = np.clip(where[..., 2], 0, 1) * covered * inside
+    untouched = (1 - stage.matte) * stage.inside
+    valid = np.clip(alpha * own + (1 - alpha) * np.where(stage.matte > 0.04, 0, untouched), 0, 1).astype(np.float32)
+    landmarks = np.concatenate([posed[:MESH], head.iris @ rotation(pose).T])
+    placed = np.column_stack([project(landmarks, head.distance) + head.centre[:2], landmarks[:, 2]])
+    return View(pose, np.clip(np.round(image), 0, 255).astype(np.uint8), valid, valid < 0.25, placed.astype(np.float32))
+
+
+def _outward(head: HeadModel) -> np.ndarray:
+    """The sign that makes each triangle's projected area positive when its outside faces the camera: (T,)."""
+    corners = head.vertices[head.triangles]
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    outside = (normal * corners.mean(1)).sum(1) > 0
+    # a normal that points outward has z < 0 when it faces the camera, and then a negative projected area
+    return np.where(outside, -1.0, 1.0)

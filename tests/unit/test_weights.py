@@ -1,0 +1,332 @@
+"""Every way that weights can be good, damaged or absent."""
+
+import json
+import shutil
+import socket
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from huggingface_hub import constants
+from safetensors.torch import load_file, save_file
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from sdaug.config import DEFAULT_CONTROLNET, GenerationSettings, ModelSettings
+from sdaug.synthesis import weights
+from sdaug.synthesis.diffusion import NEGATIVE_PROMPT, PROMPT, load_generator
+from sdaug.synthesis.weights import WeightsInvalid, WeightsMissing, load_components, random_components
+from sdaug.types import Pose, Reason, View
+
+UNET = "unet/diffusion_pytorch_model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory) -> Path:
+    """The random components as a folder in diffusers layout, with a small CLIP text encoder and tokenizer."""
+    folder = tmp_path_factory.mktemp("saved")
+    parts = random_components()
+    for name in ("unet", "controlnet", "vae", "scheduler"):
+        getattr(parts, name).save_pretrained(folder / name)
+    tokens, merges = ["<|startoftext|>", "<|endoftext|>"], []
+    for word in sorted(set(f"{PROMPT} {NEGATIVE_PROMPT}".replace(",", " ,").replace("'", " '").split())):
+        pieces = [*word[:-1], f"{word[-1]}</w>"]
+        tokens += pieces
+        whole = pieces[0]
+        for piece in pieces[1:]:
+            merges.append(f"{whole} {piece}")
+            whole += piece
+            tokens.append(whole)
+    (folder / "tokenizer").mkdir()
+    vocabulary = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
+    (folder / "tokenizer/vocab.json").write_text(json.dumps(vocabulary))
+    (folder / "tokenizer/merges.txt").write_text("\n".join(["#version: 0.2", *dict.fromkeys(merges)]) + "\n")
+    (folder / "tokenizer/tokenizer_config.json").write_text(json.dumps({"model_max_length": 77}))
+    config = CLIPTextConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        projection_dim=32,
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=1,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        CLIPTextModel(config).save_pretrained(folder / "text_encoder")
+    return folder
+
+
+@pytest.fixture
+def folder(saved, tmp_path) -> Path:
+    return shutil.copytree(saved, tmp_path / "model")
+
+
+def load(folder: Path, **settings) -> weights.Components:
+    return load_components(ModelSettings(model_id=str(folder), device="cpu", **settings))
+
+
+def edit_config(path: Path, **changes) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+# -- random
+
+
+def test_random_components_are_seeded_small_and_leave_the_global_random_state_alone():
+    before = torch.get_rng_state()
+    first = random_components(seed=0)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.rand(3)
+    again, other = random_components(seed=0), random_components(seed=1)
+    assert first.digests == again.digests
+    assert torch.equal(first.prompt_embeds, again.prompt_embeds)
+    assert all(first.digests[name] != other.digests[name] for name in ("unet", "controlnet", "vae"))
+    networks = (first.unet, first.controlnet, first.vae)
+    assert sum(p.numel() for network in networks for p in network.parameters()) < 500_000
+
+
+def test_the_random_controlnet_is_not_the_zero_function_an_untrained_one_is():
+    parts = random_components()
+    latents, black = torch.ones(1, 4, 8, 8), torch.zeros(1, 3, 64, 64)
+    with torch.no_grad():
+        outputs = [
+            parts.controlnet(latents, 500, parts.prompt_embeds, image).mid_block_res_sample
+            for image in (black, black + 1)
+        ]
+    assert (outputs[0] - outputs[1]).abs().mean() > 0.01 * outputs[0].abs().mean() > 0
+
+
+# -- a good folder
+
+
+def test_a_folder_loads_exactly_what_was_saved(folder):
+    parts, random = load(folder), random_components()
+    for name in ("unet", "controlnet", "vae"):
+        expected = getattr(random, name).state_dict()
+        found = getattr(parts, name).state_dict()
+        assert found.keys() == expected.keys()
+        assert all(torch.equal(found[key], expected[key]) for key in expected), name
+    assert not parts.random and parts.prompt_embeds is None
+    assert type(parts.scheduler).__name__ == "DDIMScheduler"
+    assert parts.scheduler.config.timestep_spacing == "trailing"
+    assert set(parts.digests) == {"unet", "controlnet", "vae", "text_encoder"}
+
+
+def test_a_folder_generates_and_its_text_encoder_is_dropped(folder):
+    generator = load_generator(ModelSettings(model_id=str(folder), device="cpu"), {})
+    assert generator.pipe.text_encoder is None
+    assert generator.facts["random"] is False and generator.facts["revision"] is None
+    assert generator.facts["parameters"]["text_encoder"] > 0
+    assert generator.prompt_embeds.shape == (1, 77, 32)
+    assert not torch.equal(generator.prompt_embeds, generator.negative_prompt_embeds)
+    seen, none = np.full((64, 64, 3), 128, np.uint8), np.zeros((64, 64), bool)
+    view = View(Pose(0, 0), seen, none.astype(np.float32), none, np.zeros((478, 3), np.float32))
+    settings = GenerationSettings(num_inference_steps=2, strength=1.0, guidance_scale=3.0)
+    (image,) = generator.generate([view], [seen], settings)
+    assert image.shape == (64, 64, 3) and image.std() > 5
+    generator.close()
+
+
+def test_digests_are_those_of_the_files(folder):
+    import hashlib
+
+    assert load(folder).digests["unet"] == hashlib.sha256((folder / UNET).read_bytes()).hexdigest()
+
+
+def test_the_tokenizer_written_here_keeps_words_whole(folder):
+    tokens = load(folder).tokenizer.tokenize(PROMPT)
+    assert "expression</w>" in tokens and len(tokens) < 30
+
+
+def test_half_precision_files_are_read_as_float32(folder):
+    for path in folder.glob("*/*.safetensors"):
+        half = {key: value.half() for key, value in load_file(path).items()}
+        save_file(half, path.with_name(path.name.replace(".safetensors", ".fp16.safetensors")), {"format": "pt"})
+        path.unlink()
+    parts = load(folder)
+    assert {p.dtype for p in (*parts.unet.parameters(), *parts.text_encoder.parameters())} == {torch.float32}
+    name = "conv_in.weight"
+    assert torch.equal(parts.unet.state_dict()[name], random_components().unet.state_dict()[name].half().float())
+
+
+def test_old_names_of_the_vaes_attention_layers_are_understood(folder):
+    path = folder / "vae/diffusion_pytorch_model.safetensors"
+    old = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    renamed = {}
+    for key, value in load_file(path).items():
+        for new_name, old_name in old.items():
+            key = key.replace(f"attentions.0.{new_name}.", f"attentions.0.{old_name}.")
+        renamed[key] = value
+    assert any(".proj_attn." in key for key in renamed)
+    save_file(renamed, path, {"format": "pt"})
+    key = "decoder.mid_block.attentions.0.to_out.0.weight"
+    assert torch.equal(load(folder).vae.state_dict()[key], random_components().vae.state_dict()[key])
+
+
+@pytest.mark.parametrize("subfolder", [None, "diffusion_sd15"])
+def test_the_controlnet_may_be_a_folder_of_its_own(folder, tmp_path, subfolder):
+    own = tmp_path / "own"
+    shutil.move(folder / "controlnet", own / (subfolder or ""))
+    parts = load(folder, controlnet_id=str(own))
+    assert parts.digests["controlnet"] == weights._file_sha256(next(own.rglob("*.safetensors")))
+
+
+def test_the_hubs_cache_is_used_without_asking_the_hub(folder, tmp_path, monkeypatch):
+    def hub_asked(name):
+        raise AssertionError(f"the hub was asked for {name}")
+
+    monkeypatch.setattr(weights, "_ask_hub", hub_asked)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    for name, source, inside in (
+        ("tiny/sd", folder, ""),
+        (DEFAULT_CONTROLNET, folder / "controlnet", "diffusion_sd15"),
+    ):
+        entry = tmp_path / "cache" / f"models--{name.replace('/', '--')}"
+        (entry / "refs").mkdir(parents=True)
+        (entry / "refs/main").write_text("0" * 40)
+        shutil.copytree(source, entry / "snapshots" / ("0" * 40) / inside)
+    parts = load_components(ModelSettings(model_id="tiny/sd", device="cpu"))
+    assert parts.digests == load(folder).digests
+    next((tmp_path / "cache/models--tiny--sd").rglob(UNET)).unlink()
+    with pytest.raises(AssertionError, match="the hub was asked for tiny/sd"):
+        load_components(ModelSettings(model_id="tiny/sd", device="cpu"))
+
+
+# -- damaged folders
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def pickle_only(path: Path) -> None:
+    path.rename(path.with_suffix(".bin"))
+
+
+def drop_a_tensor(path: Path) -> None:
+    tensors = load_file(path)
+    del tensors["conv_in.weight"]
+    save_file(tensors, path, {"format": "pt"})
+
+
+def reshape_a_tensor(path: Path) -> None:
+    tensors = load_file(path)
+    tensors["conv_in.weight"] = tensors["conv_in.weight"][:, :3].contiguous()
+    save_file(tensors, path, {"format": "pt"})
+
+
+DAMAGE = {
+    "missing component": (lambda f: shutil.rmtree(f / "vae"), "vae/config.json is missing"),
+    "missing weights": (lambda f: (f / UNET).unlink(), f"{UNET} is missing"),
+    "only .bin": (lambda f: pickle_only(f / UNET), "unet/diffusion_pytorch_model.bin is a pickle"),
+    "truncated": (lambda f: truncate(f / UNET), f"{UNET} is damaged or cut short"),
+    "empty": (lambda f: (f / UNET).write_bytes(b""), f"{UNET} is damaged or cut short"),
+    "not safetensors": (lambda f: (f / UNET).write_bytes(b"x" * 999), f"{UNET} is damaged or cut short"),
+    "config cut short": (lambda f: truncate(f / "unet/config.json"), "unet/config.json is not JSON"),
+    "config a list": (lambda f: (f / "unet/config.json").write_text("[]"), "unet/config.json holds a list"),
+    "wrong class": (
+        lambda f: edit_config(f / "unet/config.json", _class_name="SD3Transformer2DModel"),
+        "unet/config.json describes SD3Transformer2DModel; UNet2DConditionModel expected",
+    ),
+    "inpainting": (lambda f: edit_config(f / "unet/config.json", in_channels=9), "in_channels is 9; 4 expected"),
+    "SDXL": (
+        lambda f: edit_config(f / "unet/config.json", addition_embed_type="text_time"),
+        "addition_embed_type is text_time; None expected",
+    ),
+    "16-channel VAE": (lambda f: edit_config(f / "vae/config.json", latent_channels=16), "latent_channels is 16"),
+    "ControlNet of another model": (
+        lambda f: edit_config(f / "controlnet/config.json", cross_attention_dim=1024),
+        "controlnet/config.json: cross_attention_dim is 1024; 32 expected",
+    ),
+    "text encoder of another model": (
+        lambda f: edit_config(f / "text_encoder/config.json", hidden_size=48),
+        "text_encoder/config.json: hidden_size is 48; 32 expected",
+    ),
+    "no vocabulary": (lambda f: (f / "tokenizer/vocab.json").unlink(), "tokenizer/vocab.json is missing"),
+    "no scheduler": (lambda f: shutil.rmtree(f / "scheduler"), "scheduler/scheduler_config.json is missing"),
+    "unknown scheduler": (
+        lambda f: edit_config(f / "scheduler/scheduler_config.json", _class_name="NoScheduler"),
+        "names the scheduler 'NoScheduler'",
+    ),
+    "flow scheduler": (
+        lambda f: edit_config(f / "scheduler/scheduler_config.json", _class_name="FlowMatchEulerDiscreteScheduler"),
+        "names the scheduler 'FlowMatchEulerDiscreteScheduler'",
+    ),
+    "a tensor missing": (lambda f: drop_a_tensor(f / UNET), "does not fit its config.json: 1 tensors missing"),
+    "a tensor of another shape": (lambda f: reshape_a_tensor(f / UNET), "does not fit its config.json"),
+    "a text tensor missing": (
+        lambda f: edit_config(f / "text_encoder/config.json", num_hidden_layers=3),
+        "text_encoder/model.safetensors does not fit its config.json",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_folder_is_refused_by_name(folder, damage):
+    inflict, message = DAMAGE[damage]
+    inflict(folder)
+    with pytest.raises(WeightsInvalid) as caught:
+        load(folder)
+    assert message in str(caught.value)
+    assert caught.value.reason is Reason.WEIGHTS_INVALID
+
+
+def test_files_are_checked_before_anything_is_read(folder, monkeypatch):
+    monkeypatch.setattr(weights, "_read", lambda *_: pytest.fail("weights were read"))
+    truncate(folder / "controlnet/diffusion_pytorch_model.safetensors")
+    with pytest.raises(WeightsInvalid, match="cut short"):
+        load(folder)
+
+
+def test_a_file_is_no_folder(folder):
+    with pytest.raises(WeightsInvalid, match="is a file; a folder in diffusers layout expected"):
+        load(folder / UNET)
+
+
+# -- absent
+
+
+def test_an_absent_folder_is_missing(tmp_path):
+    with pytest.raises(WeightsMissing, match="no such folder") as caught:
+        load(tmp_path / "nowhere")
+    assert caught.value.reason is Reason.WEIGHTS_MISSING
+
+
+def test_a_refusing_hub_is_missing_weights(monkeypatch):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{port}")
+    with pytest.raises(WeightsMissing, match="sdaug-test/absent is neither a folder here nor in the hub's cache"):
+        load_components(ModelSettings(model_id="sdaug-test/absent"))
+
+
+def test_a_silent_hub_is_known_unreachable_within_five_seconds(monkeypatch):
+    """A functional deadline, not a speed test: the hub accepts the connection and never answers."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        started = time.monotonic()
+        with pytest.raises(WeightsMissing, match="not reachable"):
+            load_components(ModelSettings(model_id="sdaug-test/absent"))
+        assert time.monotonic() - started < 5
+
+
+def test_a_name_server_that_never_answers_is_left_behind(monkeypatch):
+    """The same deadline where the connection cannot even be tried: a name look-up has no time limit of its own."""
+
+    def look_up(*_, **__):
+        time.sleep(7)
+        raise socket.gaierror("no answer")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://hub.invalid")
+    started = time.monotonic()
+    with pytest.raises(WeightsMissing, match="no answer within 3 s"):
+        load_components(ModelSettings(model_id="sdaug-test/absent"))
+    assert time.monotonic() - started < 5

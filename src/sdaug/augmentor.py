@@ -263,9 +263,13 @@ def out_of_memory(error: BaseException) -> bool:
 def _usable(face: Face, min_side_px: float) -> Face:
     side = min(face.box[2] - face.box[0], face.box[3] - face.box[1])
     if side < min_side_px:
-        raise PhotoError(Reason.FACE_TOO_SMALL, f"the face is {side:.0f} px wide or high; at least {min_side_px:.0f} px needed")
+        raise PhotoError(
+            Reason.FACE_TOO_SMALL, f"the face is {side:.0f} px wide or high; at least {min_side_px:.0f} px needed"
+        )
     if face.landmarks is None or face.pose is None:
-        raise PhotoError(Reason.EXTREME_POSE, "the face's landmarks could not be read; expected a face towards the camera")
+        raise PhotoError(
+            Reason.EXTREME_POSE, "the face's landmarks could not be read; expected a face towards the camera"
+        )
     if abs(face.pose.yaw_deg) > MAX_SOURCE_YAW_DEG:
         raise PhotoError(
             Reason.EXTREME_POSE,

@@ -33,5 +33,7 @@ def latency_against_similarity(sweep: "Sweep") -> "Figure":
     axes.set_ylabel(f"raw similarity to the source ({sweep.recogniser})")
     axes.axhline(0, color="0.7", linewidth=0.8)
     axes.grid(alpha=0.25)
-    figure.legend(title="loaded as (filled: every angle accepted; star: chosen)", loc="outside lower center", ncols=2, fontsize=8)
+    figure.legend(
+        title="loaded as (filled: every angle accepted; star: chosen)", loc="outside lower center", ncols=2, fontsize=8
+    )
     return figure

@@ -49,12 +49,12 @@ class ModelSettings(Config):
 class GenerationSettings(Config):
     """What is passed per call, under diffusers' names. `strength` 0..1: how far the warp is noised before denoising."""
 
-    num_angles: int = Field(5, ge=1, le=10)
-    num_inference_steps: int = Field(20, ge=1, le=1000)
-    guidance_scale: float = Field(1.0, ge=0.0)
-    controlnet_conditioning_scale: float = Field(0.65, ge=0.0)
-    strength: float = Field(0.45, gt=0.0, le=1.0)
-    seed: int = Field(0, ge=0)
+    num_angles: int = Field(default=5, ge=1, le=10)
+    num_inference_steps: int = Field(default=20, ge=1, le=1000)
+    guidance_scale: float = Field(default=1.0, ge=0.0)
+    controlnet_conditioning_scale: float = Field(default=0.65, ge=0.0)
+    strength: float = Field(default=0.45, gt=0.0, le=1.0)
+    seed: int = Field(default=0, ge=0)
 
 
 class GateSettings(Config):
@@ -66,7 +66,7 @@ class GateSettings(Config):
     """
 
     measures: dict[str, dict[str, Any]] = {"confidence": {}, "blur": {}, "brightness": {}, "resolution": {}}
-    max_pose_error_deg: float = Field(15.0, gt=0)
+    max_pose_error_deg: float = Field(default=15.0, gt=0)
     min_similarity: dict[str, float] = {"dlib_resnet": 0.0}
 
 
@@ -79,5 +79,5 @@ class RunSettings(Config):
     levers: dict[str, dict[str, Any]] = {}
     generation: GenerationSettings = GenerationSettings()
     gate: GateSettings = GateSettings()
-    min_source_face_px: float = Field(60.0, gt=0)
+    min_source_face_px: float = Field(default=60.0, gt=0)
     strict: bool = False

@@ -19,7 +19,6 @@ from sdaug.packs import FacePack
 from sdaug.record import plain
 from sdaug.types import AngleResult, Augmentation, Photo, Pose
 
-
 MAX_STORED_PX = 2048
 """A recogniser looks at 112 or 150 px of it; larger photos are scaled down before they are stored and embedded."""
 
@@ -52,10 +51,19 @@ def enrol(
             subject=subject,
             samples=samples,
             embed=lambda image: embed_largest(pack, image),
-            recogniser={"name": own.name, "sha256": own.sha256, "dim": own.dim, "metric": own.metric, "pack": pack.name},
+            recogniser={
+                "name": own.name,
+                "sha256": own.sha256,
+                "dim": own.dim,
+                "metric": own.metric,
+                "pack": pack.name,
+            },
             detector={"name": pack.facts["detector"], "files": pack.facts["files"]},
             generator=generator_facts(records[0]),
-            policy={"gate": plain(settings.gate.model_dump()), "rule": "every measure, the pose and the similarity must pass"},
+            policy={
+                "gate": plain(settings.gate.model_dump()),
+                "rule": "every measure, the pose and the similarity must pass",
+            },
             tool={"name": "sdaug", "version": version("sdaug")},
             created=created_now(),
             config_hash=hashlib.sha256(settings.model_dump_json().encode()).hexdigest(),
@@ -68,7 +76,11 @@ def enrol(
 def created_now() -> str:
     """UTC to the second; SOURCE_DATE_EPOCH, where set, makes the bundle's bytes repeatable."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    now = datetime.datetime.fromtimestamp(int(epoch), datetime.timezone.utc) if epoch else datetime.datetime.now(datetime.timezone.utc)
+    now = (
+        datetime.datetime.fromtimestamp(int(epoch), datetime.timezone.utc)
+        if epoch
+        else datetime.datetime.now(datetime.timezone.utc)
+    )
     return now.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

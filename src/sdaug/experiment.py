@@ -142,7 +142,9 @@ def _faults(error: ValidationError, model: type[Config]) -> list[str]:
     for fault in error.errors():
         place = ".".join(str(part) for part in fault["loc"])
         if fault["type"] == "extra_forbidden":
-            faults.append(f"unknown setting {place!r}; {nearest(str(fault['loc'][-1]), _known(model, fault['loc'][:-1]))}")
+            faults.append(
+                f"unknown setting {place!r}; {nearest(str(fault['loc'][-1]), _known(model, fault['loc'][:-1]))}"
+            )
         elif fault["type"] == "missing":
             faults.append(f"setting {place!r} is missing")
         else:

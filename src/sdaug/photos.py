@@ -19,4 +19,6 @@ def photo_path(name: str | Path) -> Path:
         spec = find_spec("skimage")
         if spec is not None and spec.submodule_search_locations:
             return Path(spec.submodule_search_locations[0]) / "data" / "astronaut.png"
-    raise FileNotFoundError(f"photo {str(name)!r} does not exist; expected an image file, or {BUNDLED!r} for the built-in one")
+    raise FileNotFoundError(
+        f"photo {str(name)!r} does not exist; expected an image file, or {BUNDLED!r} for the built-in one"
+    )

@@ -50,7 +50,9 @@ class Sweep:
             angles = result["record"]["angles"]
             for stage, outcomes in (("raw", [raw_outcome(a) for a in angles]), ("final", angles)):
                 counts = Counter(reason for outcome in outcomes for reason in outcome["reasons"])
-                rows += [{"key": result["key"], "stage": stage, "reason": r, "angles": n} for r, n in sorted(counts.items())]
+                rows += [
+                    {"key": result["key"], "stage": stage, "reason": r, "angles": n} for r, n in sorted(counts.items())
+                ]
         return pd.DataFrame(rows, columns=["key", "stage", "reason", "angles"])
 
     def load_name(self, key: str) -> str:
@@ -145,7 +147,9 @@ def _sheets(sweep: Sweep) -> list[dict[str, str]]:
         buffer = io.BytesIO()
         with Image.open(sweep.folder / "cells" / key / "contact.png") as sheet:
             sheet.save(buffer, format="WEBP", quality=80)
-        sheets.append({"key": key, "name": _cell_name(sweep, key), "data": base64.b64encode(buffer.getvalue()).decode()})
+        sheets.append(
+            {"key": key, "name": _cell_name(sweep, key), "data": base64.b64encode(buffer.getvalue()).decode()}
+        )
     return sheets
 
 

@@ -86,4 +86,3 @@ def _run_cell(
     }
     write_json(folder / RESULT, result)
     return result
-

@@ -84,7 +84,9 @@ def check_notebook(path: str) -> None:
     found = set(papermill.inspect_notebook(path))
     if found != set(PARAMETERS):
         missing, unknown = sorted(set(PARAMETERS) - found), sorted(found - set(PARAMETERS))
-        raise ExperimentError(f"notebook {path!r} must take {', '.join(PARAMETERS)}; missing {missing}, unknown {unknown}")
+        raise ExperimentError(
+            f"notebook {path!r} must take {', '.join(PARAMETERS)}; missing {missing}, unknown {unknown}"
+        )
 
 
 def describe(cell: Cell) -> str:
@@ -142,7 +144,10 @@ def finish(experiment: Experiment, outcome: Outcome, out: Path, root: Path) -> C
     choice = choose(outcome.results)
     settings = {result["key"]: result["settings"] for result in outcome.results}
     chosen = {"key": choice.key, "why": choice.why, "settings": settings.get(choice.key)}
-    summary = {"chosen": chosen, "results": hashlib.sha256(json.dumps(outcome.results, sort_keys=True).encode()).hexdigest()}
+    summary = {
+        "chosen": chosen,
+        "results": hashlib.sha256(json.dumps(outcome.results, sort_keys=True).encode()).hexdigest(),
+    }
     done = out / "finished.json"
     if done.is_file() and json.loads(done.read_text(encoding="utf-8")) == summary:
         return choice
@@ -154,4 +159,3 @@ def finish(experiment: Experiment, outcome: Outcome, out: Path, root: Path) -> C
     log_sweep(root, experiment.experiment, outcome.results, varied, choice, out, experiment.log_images)
     write_json(done, summary)
     return choice
-

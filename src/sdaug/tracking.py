@@ -57,7 +57,9 @@ def log_sweep(
     client = _client(root)
     experiment_id = _experiment_id(client, root, name)
     digest = _sweep_digest(results)
-    for run in client.search_runs([experiment_id], f"tags.`{SWEEP_TAG}` = '{digest}' and attributes.status = 'FINISHED'"):
+    for run in client.search_runs(
+        [experiment_id], f"tags.`{SWEEP_TAG}` = '{digest}' and attributes.status = 'FINISHED'"
+    ):
         return run.info.run_id
     tags = {SWEEP_TAG: digest, "mlflow.runName": name, "sdaug.version": version("sdaug") or ""} | git_tags(root)
     parent = client.create_run(experiment_id, tags=tags).info.run_id

@@ -6,7 +6,15 @@ from typing import Any
 import click
 from tqdm import tqdm
 
-from sdaug.cli.options import chosen_face, generation_options, open_photo, out_folder, pack_failure, refusal, run_settings
+from sdaug.cli.options import (
+    chosen_face,
+    generation_options,
+    open_photo,
+    out_folder,
+    pack_failure,
+    refusal,
+    run_settings,
+)
 
 
 @click.command()

@@ -46,7 +46,9 @@ def command(file: str, out: str | None, dry_run: bool, confirm_above: int, yes: 
     statuses = [result["status"] for result in outcome.results]
     figures = {status: statuses.count(status) for status in ("finished", "failed", "skipped")}
     figures_and_choice = figures | {"chosen": choice.key, "why": choice.why}
-    click.echo(json.dumps(figures_and_choice) if as_json else f"{figures}; chosen: {choice.key or 'none'}: {choice.why}")
+    click.echo(
+        json.dumps(figures_and_choice) if as_json else f"{figures}; chosen: {choice.key or 'none'}: {choice.why}"
+    )
     for cell, result in zip(outcome.cells, outcome.results, strict=True):
         if result["status"] != "finished":
             click.echo(f"{result['status']}: {cell.key} {describe(cell)}: {result['error']}", err=True)

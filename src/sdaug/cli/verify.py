@@ -19,4 +19,6 @@ def command(bundle: str, recogniser_sha256: str | None, as_json: bool) -> None:
     except BundleError as error:
         raise click.ClickException(str(error)) from error
     figures = {"rows": report.rows, "dim": report.dim, "recogniser": report.recogniser, "by_origin": report.by_origin}
-    click.echo(json.dumps(figures) if as_json else f"sound: {report.rows} vectors by {report.recogniser}, {report.by_origin}")
+    click.echo(
+        json.dumps(figures) if as_json else f"sound: {report.rows} vectors by {report.recogniser}, {report.by_origin}"
+    )

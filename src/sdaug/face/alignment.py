@@ -5,7 +5,9 @@ import numpy as np
 
 from sdaug.face.rotation import similarity_fit
 
-TEMPLATE = np.array([(38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041)])
+TEMPLATE = np.array(
+    [(38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041)]
+)
 """Where the five points lie in a 112 px face: the figures ArcFace was trained with (insightface, face_align)."""
 
 

@@ -23,4 +23,3 @@ def pyramid_fill(image: np.ndarray, known: np.ndarray) -> np.ndarray:
         own = np.clip(weight * 2, 0, 1)[..., None]
         filled = own * colour / np.maximum(weight, 1e-6)[..., None] + (1 - own) * coarse
     return np.clip(np.round(filled), 0, 255).astype(np.uint8)
-

@@ -89,7 +89,9 @@ def _neck(person: np.ndarray, outline: np.ndarray) -> np.ndarray:
     return _polygon(np.array(corners), size, size / 128)
 
 
-def _plate(image: np.ndarray, inside: np.ndarray, person: np.ndarray, matte: np.ndarray, neck: np.ndarray) -> np.ndarray:
+def _plate(
+    image: np.ndarray, inside: np.ndarray, person: np.ndarray, matte: np.ndarray, neck: np.ndarray
+) -> np.ndarray:
     """The photo without its head: background behind it, and the neck continued upwards where the chin hid it."""
     taken = cv2.dilate((matte > 0.04).astype(np.float32), np.ones((11, 11), np.uint8))
     free = (1 - taken) * (inside > 0.5)

@@ -29,6 +29,9 @@ $(STAMP): pyproject.toml $(CONSTRAINTS)
 
 demo: $(STAMP)
 	$(SDAUG) sweep experiments/demo.yaml --out build/demo
+	$(SDAUG) report experiments/demo.yaml --results build/demo --out build/demo/report.html
+	$(SDAUG) enrol astronaut --subject demo-subject --chosen build/demo/chosen.json --out build/demo/enrolment --overwrite
+	$(SDAUG) verify build/demo/enrolment
 
 test: test-core test-notebooks
 

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -128,7 +128,7 @@ class GenerativeAugmentor:
         )
 
     def assess_quality(self, image: np.ndarray) -> float:
-        """How good `image` (H, W, 3) uint8 BGR is, 0..1: its weakest measure, 0.7 where a threshold is touched; 0 = no face."""
+        """How good `image` (H, W, 3) uint8 BGR is, 0..1: its weakest measure; 0.7 = at a threshold, 0 = no face."""
         pixels = photo_from_array(_rgb(image)).pixels
         faces = self.pack.faces(pixels)
         if not faces:
@@ -155,7 +155,7 @@ class GenerativeAugmentor:
     def load(self) -> float:
         """Loads face pack and generator now instead of at first use; returns the seconds it took."""
         started = time.perf_counter()
-        self.pack
+        _ = self.pack
         if self.settings.backend == "diffusion":
             self._diffusion()
         return time.perf_counter() - started
@@ -273,9 +273,9 @@ def _usable(face: Face, min_side_px: float) -> Face:
     if abs(face.pose.yaw_deg) > MAX_SOURCE_YAW_DEG:
         raise PhotoError(
             Reason.EXTREME_POSE,
-            f"the head is turned by {face.pose.yaw_deg:.0f} degrees; at most {MAX_SOURCE_YAW_DEG:.0f} can be turned from",
+            f"the head is turned by {face.pose.yaw_deg:.0f} degrees; the limit is {MAX_SOURCE_YAW_DEG:.0f}",
         )
-    return replace(face)
+    return face
 
 
 def _source_facts(photo: Photo, face: Face, gate: Gate) -> dict[str, Any]:

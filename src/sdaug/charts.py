@@ -11,7 +11,7 @@ _COLOURS = ("#0b5fa5", "#b3470b", "#2f7d32", "#7a3b9e", "#8a6d00", "#00796b", "#
 
 
 def latency_against_similarity(sweep: "Sweep") -> "Figure":
-    """Seconds an angle against mean raw similarity; a colour a load-time setting, filled where every angle was accepted."""
+    """Seconds an angle against mean raw similarity; a colour a load-time setting, filled where all was accepted."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.0, 4.6), layout="constrained")

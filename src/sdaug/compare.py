@@ -19,12 +19,12 @@ class Choice:
 
 
 def raw_outcome(angle: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a setting itself made of an angle: the diffusion image before any ladder step, or the warp where that was asked."""
+    """What a setting itself made of an angle: the diffusion image before any ladder step, or the warp if asked for."""
     return angle["raw"] if angle["raw"] is not None else angle
 
 
 def raw_similarity(angle: Mapping[str, Any], recogniser: str) -> float | None:
-    """Similarity to the source of the raw output: at the requested landmarks for diffusion, as detected for the warp."""
+    """Similarity of the raw output to the source: at the requested landmarks for diffusion, as detected for a warp."""
     raw = angle["raw"]
     found = angle["similarity"] if raw is None else raw["similarity_at_requested_landmarks"]
     return found.get(recogniser)

@@ -31,7 +31,7 @@ class Config(BaseModel):
 
 
 class ModelSettings(Config):
-    """How weights are read. `model_id`: a hub id, a folder in diffusers layout, or "random" (small, seeded, named so)."""
+    """How weights are read. `model_id`: a hub id, a folder in diffusers layout, or "random" (small and seeded)."""
 
     model_id: str = DEFAULT_MODEL
     revision: str | None = None
@@ -60,9 +60,9 @@ class GenerationSettings(Config):
 class GateSettings(Config):
     """When an image is kept.
 
-    measures: quality measures by file name, each with its options. max_pose_error_deg: largest difference of measured and
-    requested yaw or pitch. min_similarity: per recogniser, to the source; a recogniser without an entry is recorded as
-    `not_evaluated`. dlib's entry is its library's own threshold (distance 0.6).
+    measures: quality measures by file name, each with its options. max_pose_error_deg: largest difference of measured
+    and requested yaw or pitch. min_similarity: per recogniser, to the source; a recogniser without an entry is recorded
+    as `not_evaluated`. dlib's entry is its library's own threshold (distance 0.6).
     """
 
     measures: dict[str, dict[str, Any]] = {"confidence": {}, "blur": {}, "brightness": {}, "resolution": {}}

@@ -26,9 +26,9 @@ class ExperimentError(ValueError):
 class Experiment(Config):
     """What an experiment file may say.
 
-    base: settings all cells share (see RunSettings). grid: dotted setting -> values; their Cartesian product. also: further
-    settings outside the grid, each laid over `base`. repeats: timed calls after the first. log_images: whether faces may
-    go to MLflow and into executed notebooks.
+    base: settings all cells share (see RunSettings). grid: dotted setting -> values; their Cartesian product. also:
+    further settings outside the grid, each laid over `base`. repeats: timed calls after the first. log_images: whether
+    faces may go to MLflow and into executed notebooks.
     """
 
     experiment: str

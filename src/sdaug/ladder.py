@@ -49,8 +49,8 @@ def climb_down(
 ) -> AngleResult:
     """The best accepted image of one angle.
 
-    diffuse: None where diffusion is not asked for or not to be had, `unavailable` says why. started: time.perf_counter()
-    at the beginning of the angle's work.
+    diffuse: None where diffusion is not asked for or not to be had, `unavailable` says why. started:
+    time.perf_counter() at the beginning of the angle's work.
     """
     degraded = list(unavailable)
     raw: RawOutput | None = None

@@ -18,7 +18,7 @@ INSIGHTFACE_PACKS = ("buffalo_l", "buffalo_m", "buffalo_s", "antelopev2")
 """Packs insightface's own downloader knows; non-commercial research licence."""
 
 _SCALES = ((0.25, 640), (0.5, 320))
-"""(border, detector input) for SCRFD: the first sees small faces, the second scores faces that fill the frame fairly."""
+"""(border, detector input) for SCRFD: the first sees small faces, the second is fair to faces that fill the frame."""
 
 _FIVE = (468, 473, 1, 61, 291)
 """Mesh landmarks nearest to a detector's five points: iris, iris, nose tip, mouth corner, mouth corner."""
@@ -72,7 +72,7 @@ def _box_points(box: tuple[float, float, float, float]) -> np.ndarray:
 
 
 def load_pack(name: str) -> FacePack:
-    """The pack `embedded` (MediaPipe and dlib, from PyPI alone), an insightface folder, or an insightface pack's name."""
+    """The pack `embedded` (MediaPipe and dlib, from PyPI alone), an insightface folder, or an insightface name."""
     if name == "embedded":
         return _embedded()
     if Path(name).expanduser().is_dir():

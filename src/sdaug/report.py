@@ -5,6 +5,7 @@ import io
 import json
 import os
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -57,8 +58,45 @@ class Sweep:
 
     def load_name(self, key: str) -> str:
         """The load-time part of a cell's settings in a few words."""
-        words = [f"{k.split('.')[-1]} {v}" for k, v in self.varied[key].items() if not k.startswith("generation.")]
-        return ", ".join(words)
+        return self._name(key, lambda setting: not setting.startswith("generation."))
+
+    def name(self, key: str) -> str:
+        """Everything a cell varies, in a few words."""
+        return self._name(key, lambda setting: True)
+
+    def _name(self, key: str, wanted: Callable[[str], bool]) -> str:
+        return ", ".join(f"{short(k)} {setting_text(v)}" for k, v in self.varied[key].items() if wanted(k))
+
+
+def short(dotted: str) -> str:
+    """A dotted setting without its first part, which only says where it lives.
+
+    >>> short("levers.precision.dtype"), short("backend")
+    ('precision.dtype', 'backend')
+    """
+    return dotted.split(".", 1)[-1]
+
+
+def setting_text(value: Any) -> str:
+    """A setting's value for people: a lever's options without braces, a lever that is not there as "off".
+
+    >>> setting_text({"slice_size": "max"}), setting_text({}), setting_text(None), setting_text(4)
+    ('slice_size max', 'on', 'off', '4')
+    """
+    if value is None:
+        return "off"
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {v}" for k, v in value.items()) or "on"
+    return str(value)
+
+
+def setting(settings: Mapping[str, Any], dotted: str) -> Any:
+    """The value at `a.b.c` in nested settings, None where there is nothing."""
+    for part in dotted.split("."):
+        if not isinstance(settings, Mapping) or part not in settings:
+            return None
+        settings = settings[part]
+    return settings
 
 
 def read_sweep(folder: Path) -> Sweep:
@@ -82,7 +120,7 @@ def write_report(sweep: Sweep, out: Path) -> Path:
         sweep=sweep,
         columns=_columns(sweep),
         rows=_rows(sweep),
-        chart=_svg(sweep) if sweep.finished_keys else "",
+        chart=_chart(sweep) if sweep.finished_keys else "",
         sheets=_sheets(sweep) if sweep.experiment["log_images"] else [],
         failures=[result for result in sweep.results if result["status"] != "finished"],
         refusals=sweep.refusals.to_dict("records"),
@@ -113,10 +151,11 @@ def _columns(sweep: Sweep) -> list[tuple[str, str]]:
 
 def _rows(sweep: Sweep) -> list[dict[str, Any]]:
     names = list(dict.fromkeys(name for varied in sweep.varied.values() for name in varied))
+    chosen = {result["key"]: result["settings"] for result in sweep.results}
     rows = []
     for key in sweep.finished_keys:
         figures = sweep.table.loc[key]
-        settings = [(name.split(".", 1)[-1], sweep.varied[key].get(name, "")) for name in names]
+        settings = [(short(name), setting_text(setting(chosen[key], name))) for name in names]
         rows.append({"key": key, "settings": settings, "figures": figures, "chosen": key == sweep.choice.key})
     return rows
 
@@ -132,14 +171,15 @@ def _figure_text(value: Any, column: str) -> str:
     return f"{value:.1f}" if column.endswith("median") else f"{value:.3f}"
 
 
-def _svg(sweep: Sweep) -> str:
+def _chart(sweep: Sweep) -> str:
+    """The chart as base64 PNG."""
     buffer = io.BytesIO()
     latency_against_similarity(sweep).savefig(buffer, format="png", dpi=130)
     return base64.b64encode(buffer.getvalue()).decode()
 
 
 def _sheets(sweep: Sweep) -> list[dict[str, str]]:
-    """Contact sheets as WebP, embedded; a sheet that equals an earlier one is not repeated."""
+    """Contact sheets as base64 WebP."""
     from PIL import Image
 
     sheets = []
@@ -147,11 +187,5 @@ def _sheets(sweep: Sweep) -> list[dict[str, str]]:
         buffer = io.BytesIO()
         with Image.open(sweep.folder / "cells" / key / "contact.png") as sheet:
             sheet.save(buffer, format="WEBP", quality=80)
-        sheets.append(
-            {"key": key, "name": _cell_name(sweep, key), "data": base64.b64encode(buffer.getvalue()).decode()}
-        )
+        sheets.append({"key": key, "name": sweep.name(key), "data": base64.b64encode(buffer.getvalue()).decode()})
     return sheets
-
-
-def _cell_name(sweep: Sweep, key: str) -> str:
-    return ", ".join(f"{name.split('.', 1)[-1]} = {value}" for name, value in sweep.varied[key].items())

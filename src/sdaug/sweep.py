@@ -98,8 +98,13 @@ def describe(cell: Cell) -> str:
 def _execute(notebook: str, executed: Path, parameters: dict[str, Any]) -> None:
     """Runs a notebook in a fresh kernel; the executed copy is written whether or not it succeeds."""
     import papermill
+    from traitlets.config import Config as Traits
 
-    papermill.execute_notebook(notebook, str(executed), parameters, kernel_name="python3", progress_bar=False)
+    # a socket file instead of open TCP ports: nobody else on the machine can read or drive the kernel
+    local = Traits({"KernelManager": {"transport": "ipc"}})
+    papermill.execute_notebook(
+        notebook, str(executed), parameters, kernel_name="python3", progress_bar=False, config=local
+    )
 
 
 def _run_group(experiment: Experiment, group: list[Cell], out: Path) -> None:

@@ -1,7 +1,5 @@
 """The only file that knows MLflow: a parent run a sweep, a child run a setting."""
 
-import contextlib
-import io
 import json
 import logging
 import subprocess
@@ -21,15 +19,16 @@ log = logging.getLogger("sdaug.tracking")
 
 
 def store_uri(root: Path) -> str:
-    """The tracking store under `root/mlruns`; always given explicitly, since MLflow's default moves with what lies about."""
+    """The tracking store under `root/mlruns`; always given, since MLflow's default moves with what lies about."""
     return f"sqlite:///{(root / 'mlruns' / 'mlflow.db').resolve()}"
 
 
 def _client(root: Path) -> Any:
     (root / "mlruns").mkdir(parents=True, exist_ok=True)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    with contextlib.redirect_stderr(io.StringIO()):
-        from mlflow import MlflowClient
+    from mlflow import MlflowClient
+
+    for name in ("alembic", "mlflow.store.db.utils"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     uri = store_uri(root)
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
 

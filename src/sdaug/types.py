@@ -77,7 +77,7 @@ ANGLES: tuple[Pose, ...] = tuple(
 class Photo:
     """A decoded source photo.
 
-    pixels: (H, W, 3) uint8 RGB, upright (EXIF applied). sha256: of the file's bytes, or of the pixels if it came as an array.
+    pixels: (H, W, 3) uint8 RGB, upright (EXIF applied). sha256: of the file's bytes, or of an array's pixels.
     """
 
     pixels: np.ndarray
@@ -89,10 +89,10 @@ class Photo:
 class Face:
     """One face in one image.
 
-    box: (x0, y0, x1, y1) pixels. confidence: the pack's detector, 0..1. five_points: (5, 2) float32 pixels: the eye on the
-    image's left, the one on its right, nose tip, mouth corner left, right. landmarks: (478, 3) float32, MediaPipe order;
-    x right and y down in pixels, z in pixels growing away from the camera. pose: calibrated estimate. The last two are
-    None where the landmark network sees no face (a full profile, say).
+    box: (x0, y0, x1, y1) pixels. confidence: the pack's detector, 0..1. five_points: (5, 2) float32 pixels: the eye on
+    the image's left, the one on its right, nose tip, mouth corner left, right. landmarks: (478, 3) float32, MediaPipe
+    order; x right and y down in pixels, z in pixels growing away from the camera. pose: calibrated estimate. The last
+    two are None where the landmark network sees no face (a full profile, say).
     """
 
     box: tuple[float, float, float, float]
@@ -106,8 +106,9 @@ class Face:
 class View:
     """The photo's head turned to a pose: what geometry alone can know.
 
-    image: (S, S, 3) uint8 RGB, holes filled without a network. valid: (S, S) float32, 1 = the person's own pixels, well sampled;
-    0 = never seen. hole: (S, S) bool, where something must be invented. landmarks: (478, 3) float32 in this image.
+    image: (S, S, 3) uint8 RGB, holes filled without a network. valid: (S, S) float32, 1 = the person's own pixels, well
+    sampled; 0 = never seen. hole: (S, S) bool, where something must be invented. landmarks: (478, 3) float32 in this
+    image.
     """
 
     pose: Pose

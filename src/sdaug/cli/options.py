@@ -20,7 +20,7 @@ def generation_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of every command that makes images."""
     for option in reversed(
         [
-            click.option("--num-angles", type=click.IntRange(1, 10), default=5, show_default=True, help="How many poses."),
+            click.option("--num-angles", type=click.IntRange(1, 10), default=5, show_default=True, help="Poses."),
             click.option(
                 "--backend", type=click.Choice(["diffusion", "warp"]), default="diffusion", show_default=True,
                 help="diffusion falls back to the warp where it cannot run, and says so.",
@@ -31,7 +31,7 @@ def generation_options(command: Callable[..., Any]) -> Callable[..., Any]:
                          help="Without a GPU the CPU is used."),
             click.option("--pack", default="embedded", show_default=True, envvar=PACK_VARIABLE, show_envvar=True,
                          help="Face pack: embedded, buffalo_l, or an insightface folder."),
-            click.option("--face", "which", default=None, help="Which face, where there are several: largest, or an index."),
+            click.option("--face", "which", default=None, help="Which of several faces: largest, or an index."),
             click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Noise seed."),
             click.option("--strict", is_flag=True, help="Fail rather than fall back to another rung."),
         ]

@@ -1,7 +1,10 @@
-"""MediaPipe's bundled networks: face boxes, 478 landmarks in 3-D, and the person's outline. No download, no weights of ours."""
+"""MediaPipe's bundled networks: face boxes, 478 landmarks in 3-D, and the person's outline. No download."""
 
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import cv2
@@ -49,34 +52,65 @@ def distinct(detections: list[Detection]) -> list[Detection]:
     return kept
 
 
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keeps the native start-up messages of MediaPipe's graphs off the terminal; no setting of its own does."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _short_range() -> Any:
+    from mediapipe.python.solutions import face_detection
+
+    return face_detection.FaceDetection(MIN_DETECTION, model_selection=0)
+
+
+def _full_range() -> Any:
+    from mediapipe.python.solutions import face_detection
+
+    return face_detection.FaceDetection(MIN_DETECTION, model_selection=1)
+
+
+def _landmarker() -> Any:
+    from mediapipe.python.solutions import face_mesh
+
+    return face_mesh.FaceMesh(static_image_mode=True, max_num_faces=1, refine_landmarks=True)
+
+
+def _segmenter() -> Any:
+    from mediapipe.python.solutions import selfie_segmentation
+
+    return selfie_segmentation.SelfieSegmentation(model_selection=0)
+
+
 class FaceMesh:
     """MediaPipe's face networks, each built at its first use. Images are (H, W, 3) uint8 RGB. Not thread-safe."""
 
-    @cached_property
-    def _detectors(self) -> list[Any]:
-        from mediapipe.python.solutions import face_detection
+    def __init__(self) -> None:
+        self._networks: dict[Callable[[], Any], Any] = {}
 
-        return [face_detection.FaceDetection(MIN_DETECTION, model_selection=model) for model in (0, 1)]
-
-    @cached_property
-    def _landmarker(self) -> Any:
-        from mediapipe.python.solutions import face_mesh
-
-        return face_mesh.FaceMesh(static_image_mode=True, max_num_faces=1, refine_landmarks=True)
-
-    @cached_property
-    def _segmenter(self) -> Any:
-        from mediapipe.python.solutions import selfie_segmentation
-
-        return selfie_segmentation.SelfieSegmentation(model_selection=0)
+    def _run(self, build: Callable[[], Any], image: np.ndarray) -> Any:
+        """The answer of a network, built (silently, its first answer included) if this is its first use."""
+        if build in self._networks:
+            return self._networks[build].process(image)
+        with _silence():
+            self._networks[build] = build()
+            return self._networks[build].process(image)
 
     def detect(self, image: np.ndarray) -> list[Detection]:
-        """All faces, short- and full-range detector together, best first; boxes clipped to nothing."""
+        """All faces, short- and full-range detector together, best first."""
         canvas, pad = padded(image)
         height, width = canvas.shape[:2]
         found = []
-        for detector in self._detectors:
-            for hit in detector.process(canvas).detections or []:
+        for build in (_short_range, _full_range):
+            for hit in self._run(build, canvas).detections or []:
                 box = hit.location_data.relative_bounding_box
                 x0, y0 = box.xmin * width - pad, box.ymin * height - pad
                 found.append(Detection((x0, y0, x0 + box.width * width, y0 + box.height * height), hit.score[0]))
@@ -91,10 +125,10 @@ class FaceMesh:
         side = 2.0 * max(x1 - x0, y1 - y0)
         scale = 512.0 / side
         left, top = (x0 + x1 - side) / 2, (y0 + y1 - side) / 2
-        place = np.array([[scale, 0, -left * scale], [0, scale, -top * scale]])
+        place = np.array([[scale, 0, -left * scale], [0, scale, -top * scale]], np.float64)
         interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         crop = cv2.warpAffine(image, place, (512, 512), flags=interpolation, borderValue=(127, 127, 127))
-        faces = self._landmarker.process(crop).multi_face_landmarks
+        faces = self._run(_landmarker, crop).multi_face_landmarks
         if not faces:
             return None
         points = np.array([(p.x, p.y, p.z) for p in faces[0].landmark], np.float32) * (512 / scale)
@@ -102,12 +136,9 @@ class FaceMesh:
 
     def person(self, image: np.ndarray) -> np.ndarray:
         """How surely each pixel belongs to a person: (H, W) float32, 0..1."""
-        return np.clip(self._segmenter.process(image).segmentation_mask, 0.0, 1.0)
+        return np.clip(self._run(_segmenter, image).segmentation_mask, 0.0, 1.0)
 
     def close(self) -> None:
-        """Frees the networks that were built."""
-        for name in ("_detectors", "_landmarker", "_segmenter"):
-            built = self.__dict__.pop(name, None)
-            for network in built if isinstance(built, list) else [built]:
-                if network is not None:
-                    network.close()
+        """Frees the networks that were built; they are built again at their next use."""
+        while self._networks:
+            self._networks.popitem()[1].close()

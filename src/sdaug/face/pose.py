@@ -15,7 +15,7 @@ MESH = 468
 
 @lru_cache(maxsize=1)
 def reference_shape() -> np.ndarray:
-    """The mean frontal face, (468, 3) float64, centred, root-mean-square radius 1 (see data/README.md for its origin)."""
+    """The mean frontal face, (468, 3) float64, centred, rms radius 1; its file names its origin."""
     return np.array(json.loads((files("sdaug.face") / "data/reference_shape.json").read_text())["landmarks"])
 
 

@@ -8,7 +8,7 @@ from sdaug.types import Pose
 def rotation(pose: Pose) -> np.ndarray:
     """The (3, 3) rotation that takes an upright frontal head to `pose`.
 
-    The nose of a frontal head points at the camera, to (0, 0, -1); turned to the subject's left it moves to the image's right:
+    The nose of a frontal head points at the camera, to (0, 0, -1); turned to its own left it moves to the right:
 
     >>> nose = np.array([0, 0, -1])
     >>> (rotation(Pose(90, 0)) @ nose).round(6) + 0.0
@@ -38,7 +38,7 @@ def pose_of(matrix: np.ndarray) -> Pose:
 
 
 def similarity_fit(source: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-    """Scale, rotation (D, D) and shift (D,) taking `source` (N, D) to `target` (N, D) in least squares (Umeyama 1991)."""
+    """Scale, rotation (D, D) and shift (D,) taking `source` (N, D) to `target` (N, D), least squares (Umeyama 1991)."""
     a, b = source - source.mean(0), target - target.mean(0)
     u, singular, vt = np.linalg.svd(b.T @ a)
     signs = np.ones(source.shape[1])

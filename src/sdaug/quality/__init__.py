@@ -1,4 +1,4 @@
-"""Quality measures, one a file; the file's name is its name in an experiment file, its class is its own configuration."""
+"""Quality measures, one a file; the file's name is its name in YAML, its class is its own configuration."""
 
 from abc import abstractmethod
 

@@ -15,7 +15,7 @@ SAME_PERSON_DISTANCE = 0.6
 """The library's own threshold: vectors closer than this are one person."""
 
 _FIVE = (263, 362, 33, 133, 2)
-"""Mesh landmarks in dlib's five-point order: left eye outer and inner corner, right eye outer and inner, under the nose."""
+"""Mesh landmarks in dlib's five-point order: left eye outer and inner corner, right eye likewise, under the nose."""
 
 
 def model_file(name: str) -> Path:

@@ -1,4 +1,4 @@
-"""A whole head around the face mesh: the landmarks in 3-D, extended by an elliptic skull to the outline and behind it."""
+"""A whole head around the face mesh: the landmarks in 3-D, extended by an elliptic skull."""
 
 from dataclasses import dataclass
 

@@ -26,7 +26,7 @@ def triangle_index(corners: np.ndarray, depth: np.ndarray, size: int) -> np.ndar
 
 
 def affine_maps(corners: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Per triangle the affine function of (x, y, 1) that takes `values` (T, 3, C) at its `corners` (T, 3, 2): (T, C, 3)."""
+    """Per triangle the affine function of (x, y, 1) with `values` (T, 3, C) at its `corners` (T, 3, 2): (T, C, 3)."""
     ones = np.ones((*corners.shape[:2], 1))
     system = np.concatenate([corners, ones], axis=2)
     return np.linalg.solve(system, values).transpose(0, 2, 1)

@@ -71,7 +71,7 @@ def _matte(person: np.ndarray, head: HeadModel, outline: np.ndarray) -> np.ndarr
 
 
 def _neck(person: np.ndarray, outline: np.ndarray) -> np.ndarray:
-    """Where the head hides the neck: as wide as the person just below the chin, up to the nose; (size, size) float32."""
+    """Where the head hides the neck: as wide as the person below the chin, up to the nose; (size, size) float32."""
     size = person.shape[0]
     chin, top = outline[len(OVAL) // 2], outline[0]
     axis = chin - top

@@ -39,8 +39,11 @@ test: test-core test-notebooks
 test-core: $(STAMP)
 	$(BIN)/python -m pytest
 
+# A small sweep executes both notebooks; nbval then runs the executed copies again and compares what must not change.
 test-notebooks: $(STAMP)
-	$(BIN)/python -m pytest --nbval --nbval-current-env notebooks
+	rm -rf build/smoke
+	$(SDAUG) sweep experiments/smoke.yaml --out build/smoke
+	$(BIN)/python -m pytest --nbval --nbval-current-env build/smoke/notebooks build/smoke/compare.ipynb
 
 check: $(STAMP)
 	$(BIN)/ruff check .

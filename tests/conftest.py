@@ -1,0 +1,143 @@
+"""What the tests share: the built-in photo, its views, the face packs, and where local photographs lie."""
+
+import logging
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from sdaug.augmentor import GenerativeAugmentor
+from sdaug.config import RunSettings
+from sdaug.face.photo import read_photo
+from sdaug.packs import load_pack
+from sdaug.photos import photo_path
+from sdaug.synthesis.warp import set_stage, turn
+from sdaug.types import ANGLES
+
+ROOT = Path(__file__).parents[1]
+LOCAL = {
+    "SDAUG_FACES": os.environ.get("SDAUG_FACES") or ROOT.parent / "shared" / "faces",
+    "SDAUG_FACE_PACK": os.environ.get("SDAUG_FACE_PACK") or ROOT.parent / "shared" / "models" / "face-pack",
+}
+"""Read before `no_face_pack_by_accident` hides the variables from the tests."""
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if {"faces", "arcface"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("faces")
+
+
+def local_folder(variable: str) -> Path:
+    folder = Path(LOCAL[variable]).expanduser().resolve()
+    if not folder.is_dir():
+        pytest.skip(f"{variable} is not set and there is no {folder.name} folder beside the repository")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def no_face_pack_by_accident(monkeypatch):
+    """The commands take their default pack from the environment; a test names its own."""
+    monkeypatch.delenv("SDAUG_FACE_PACK", raising=False)
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def faces() -> Path:
+    """The folder of local photographs."""
+    return local_folder("SDAUG_FACES")
+
+
+@pytest.fixture(scope="session")
+def arcface():
+    """The insightface pack: SCRFD, an ArcFace recogniser, dlib held out."""
+    pack = load_pack(str(local_folder("SDAUG_FACE_PACK")))
+    yield pack
+    pack.close()
+
+
+@pytest.fixture(scope="session")
+def embedded():
+    pack = load_pack("embedded")
+    yield pack
+    pack.close()
+
+
+@pytest.fixture(scope="session")
+def astronaut():
+    return read_photo(photo_path("astronaut"))
+
+
+@pytest.fixture(scope="session")
+def astronaut_face(astronaut, embedded):
+    (face,) = embedded.faces(astronaut.pixels)
+    return face
+
+
+@pytest.fixture(scope="session")
+def astronaut_bgr(astronaut) -> np.ndarray:
+    return np.ascontiguousarray(astronaut.pixels[..., ::-1])
+
+
+@pytest.fixture(scope="session")
+def stage(astronaut, astronaut_face, embedded):
+    return set_stage(astronaut, astronaut_face, embedded.mesh)
+
+
+@pytest.fixture(scope="session")
+def views(stage):
+    """The astronaut at every angle of the list, in order."""
+    return [turn(stage, pose) for pose in ANGLES]
+
+
+@pytest.fixture(scope="session")
+def warp():
+    augmentor = GenerativeAugmentor(settings=RunSettings(backend="warp"))
+    yield augmentor
+    augmentor.cleanup()
+
+
+@pytest.fixture(scope="session")
+def warp_record(warp, astronaut):
+    return warp.augment(astronaut, num_angles=10)
+
+
+@pytest.fixture(scope="session")
+def random_model():
+    """Diffusion on the small seeded model, whose pictures are noise."""
+    settings = RunSettings.model_validate({"generation": {"num_inference_steps": 2}})
+    augmentor = GenerativeAugmentor("random", device="cpu", settings=settings)
+    yield augmentor
+    augmentor.cleanup()
+
+
+@pytest.fixture(scope="session")
+def random_record(random_model, astronaut):
+    return random_model.augment(astronaut, num_angles=1)
+
+
+@pytest.fixture
+def sdaug(tmp_path, monkeypatch):
+    """The `sdaug` command, run in an empty folder: call it with arguments, get `code`, `out` and `err`."""
+    from sdaug.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    logger = logging.getLogger("sdaug")
+    level = logger.level
+
+    def call(*arguments) -> SimpleNamespace:
+        result = CliRunner().invoke(main, [str(a) for a in arguments])
+        logger.handlers.clear()
+        logger.setLevel(level)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return SimpleNamespace(code=result.exit_code, out=result.stdout, err=result.stderr)
+
+    return call

@@ -1,20 +1,33 @@
 """Is this machine ready? Each check says what it found, what was wanted and what to do."""
 
-import importlib
+import re
 import shutil
+import signal
+import subprocess
 import sys
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
-from sdaug.measure.environment import version
+from packaging.requirements import Requirement
 
-PACKAGES = (
-    "jupyterlab", "papermill", "diffusers", "transformers", "accelerate", "controlnet-aux", "torch", "insightface",
-    "opencv-python", "scikit-learn", "matplotlib", "pandas", "mlflow", "pytest", "nbval",
-)  # fmt: skip
-OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python")
+from sdaug.config import ModelSettings
+from sdaug.measure.environment import version
+from sdaug.synthesis.weights import WeightsError, locate
+
+IMPORTS = (
+    "from diffusers import StableDiffusionPipeline",
+    "from controlnet_aux import MediapipeFaceDetector",
+    "from mediapipe.python.solutions import face_mesh",
+    "from dlib import face_recognition_model_v1",
+)
+OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
 NEEDED_DISK_GB = 10
+PROBE_DEADLINE_S = 180
+"""How long an import may take. A cold one from an SD card takes a minute; one that hangs must not hang the doctor."""
+
+INSTALL = "run `make install`, or install with the constraints file"
 
 
 @dataclass(frozen=True)
@@ -30,18 +43,11 @@ class Check:
 
 
 def examine() -> list[Check]:
-    """All checks, in order; each is independent of the others."""
-    checks = [_python(), *(_package(name) for name in PACKAGES), _opencv()]
-    checks += [
-        _import("diffusers", "StableDiffusionPipeline"),
-        _import("controlnet_aux", "MediapipeFaceDetector"),
-        _import("mediapipe.python.solutions", "face_mesh"),
-        _import("dlib", "face_recognition_model_v1"),
-        _gpu(),
-        _disk(),
-        _weights(),
-    ]
-    return checks
+    """All checks, in order, each independent of the others. Nothing is downloaded and no weights are read."""
+    with ThreadPoolExecutor() as pool:  # the slow ones are processes of their own
+        imports = pool.map(_import, IMPORTS)
+        gpu = pool.submit(_gpu)
+        return [_python(), *_packages(), _opencv(), *imports, gpu.result(), _disk(), _weights()]
 
 
 def _python() -> Check:
@@ -49,64 +55,84 @@ def _python() -> Check:
     return Check("python", (3, 10) <= sys.version_info[:2] <= (3, 12), found, "3.10 to 3.12", "use another Python")
 
 
-def _package(name: str) -> Check:
-    found = version(name)
-    optional = name in ("jupyterlab", "pytest", "nbval")
-    hint = "pip install 'sdaug[lab,test]'" if optional else "install with `make install`"
-    return Check(f"package {name}", found is not None, found or "not installed", "installed", hint, not optional)
+def _packages() -> list[Check]:
+    """What sdaug's own metadata asks for, version for version."""
+    try:
+        wanted = metadata.requires("sdaug") or []
+    except metadata.PackageNotFoundError:
+        return [Check("package sdaug", False, "not installed", "installed", INSTALL)]
+    return [_package(Requirement(line)) for line in wanted]
+
+
+def _package(wanted: Requirement) -> Check:
+    found = version(wanted.name)
+    extra = re.search(r'extra == "(\w+)"', str(wanted.marker))
+    # Pre-releases count: NVIDIA's torch for Jetson is one.
+    ok = found is not None and wanted.specifier.contains(found, prereleases=True)
+    hint = f"pip install 'sdaug[{extra[1]}]'" if extra else INSTALL
+    specifier = str(wanted.specifier) or "any version"
+    return Check(f"package {wanted.name}", ok, found or "not installed", specifier, hint, required=extra is None)
 
 
 def _opencv() -> Check:
-    found = {name: version(name) for name in OPENCV}
-    installed = {v for v in found.values() if v is not None}
-    text = ", ".join(f"{name} {v}" for name, v in found.items() if v)
-    hint = "reinstall with the constraints file: three distributions share one cv2 folder, and must be one version"
-    return Check("one OpenCV", len(installed) == 1, text or "none", "the same version in all of them", hint)
+    found = {name: number for name in OPENCV if (number := version(name)) is not None}
+    text = ", ".join(f"{name} {number}" for name, number in found.items())
+    hint = f"these distributions share one cv2 folder: {INSTALL}"
+    return Check("one OpenCV", len(set(found.values())) == 1, text or "none", "one version in all of them", hint)
 
 
-def _import(module: str, name: str) -> Check:
-    wanted = f"from {module} import {name}"
-    try:
-        getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, OSError) as error:
-        return Check(wanted, False, f"{type(error).__name__}: {error}", "imports", "install with the constraints file")
-    return Check(wanted, True, "imports", "imports")
+def _import(statement: str) -> Check:
+    ok, found = _probe(statement)
+    return Check(statement, ok, found or "imports", "imports", INSTALL)
 
 
 def _gpu() -> Check:
-    def look() -> str:
-        import torch
-
-        return torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
-
-    found = _safely(look)
-    return Check("gpu", found != "none", found, "a CUDA device", "the CPU is used in float32, slowly", required=False)
+    code = (
+        "import torch\n"
+        "name = torch.cuda.get_device_name() if torch.cuda.is_available() else ''\n"
+        "print(name or f'none (torch {torch.__version__}, built for CUDA {torch.version.cuda})', file=answer)\n"
+    )
+    ok, found = _probe(code)
+    there = ok and not found.startswith("none")
+    return Check("gpu", there, found, "a CUDA device", "the CPU is used in float32, slowly", required=False)
 
 
 def _disk() -> Check:
     free = shutil.disk_usage(Path.cwd()).free / 1e9
-    return Check("free disk", free >= NEEDED_DISK_GB, f"{free:.0f} GB", f"{NEEDED_DISK_GB} GB", "free some space")
+    hint = "free some space: the weights alone take 6 GB, and sweeps keep every image"
+    return Check("free disk", free >= NEEDED_DISK_GB, f"{free:.0f} GB", f"{NEEDED_DISK_GB} GB", hint)
 
 
 def _weights() -> Check:
-    def look() -> str:
-        from sdaug.config import ModelSettings
-        from sdaug.synthesis.weights import WeightsError, load_components
-
-        try:
-            load_components(ModelSettings(device="cpu"))
-        except WeightsError as error:
-            return f"none: {error}"
-        return "present"
-
-    found = _safely(look)
-    hint = "without them every image is made by the warp (rung `warp`, reason `weights_missing`)"
-    return Check("SD1.5 and ControlNet weights", found == "present", found, "in the hub cache", hint, required=False)
-
-
-def _safely(look: Callable[[], str]) -> str:
-    """The finding, or why there is none: a broken package must not hide the other checks."""
+    name, wanted = "SD1.5 and ControlNet weights", "in the hub's cache"
     try:
-        return look()
-    except (ImportError, OSError, RuntimeError) as error:
-        return f"{type(error).__name__}: {error}"
+        files = locate(ModelSettings())
+        found = f"{len(files)} files, {sum(path.stat().st_size for path in files.values()) / 1e9:.1f} GB"
+    except (WeightsError, ImportError, OSError) as error:
+        hint = "without them every image is made by the warp (rung `warp`, reason `weights_missing`)"
+        return Check(name, False, f"{type(error).__name__}: {error}", wanted, hint, required=False)
+    return Check(name, True, found, wanted, required=False)
+
+
+def _probe(code: str) -> tuple[bool, str]:
+    """Whether `code` runs to its end in a Python of its own, and what it wrote to `answer`, else its error in one line.
+
+    A process of its own, because a wrong wheel may crash rather than raise, and because what libraries say while they
+    are imported is for no terminal.
+    """
+    preamble = (
+        f"import os, sys\nsys.path[:] = {sys.path!r}\n"
+        "answer = os.fdopen(os.dup(1), 'w')\nos.dup2(2, 1)\n"
+        "sys.excepthook = lambda kind, error, _: print(f'{kind.__name__}:', *str(error).split(), file=answer)\n"
+    )
+    command = [sys.executable, "-c", preamble + code]
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=PROBE_DEADLINE_S
+        )
+    except subprocess.TimeoutExpired:
+        return False, f"not finished after {PROBE_DEADLINE_S} s"
+    if done.returncode < 0:
+        return False, f"died of {signal.Signals(-done.returncode).name}"
+    found = done.stdout.strip()
+    return done.returncode == 0, found if done.returncode == 0 else found or f"exit status {done.returncode}"

@@ -101,7 +101,7 @@ def test_a_lever_changes_what_runs(name, plain):
 def test_a_lever_keeps_shape_and_determinism_and_stays_near_the_plain_image(name, plain):
     generator = apply_or_skip(name)
     first, second = images(generator), images(generator)
-    for image, again, expected in zip(first, second, images(plain)):
+    for image, again, expected in zip(first, second, images(plain), strict=True):
         assert image.shape == (SIDE, SIDE, 3) and image.dtype == np.uint8
         assert np.array_equal(image, again)
         assert np.abs(image.astype(int) - expected).mean() < 5

@@ -112,7 +112,7 @@ def test_an_angles_image_depends_on_its_index_and_not_on_the_others(generator):
     two = list(generator.generate(views[:2], controls[:2], settings()))
     alone = list(generator.generate(views[2:], controls[2:], settings(), indices=[2]))
     assert len(three) == 3 and len(two) == 2
-    for a, b in zip(three, [*two, *alone]):
+    for a, b in zip(three, [*two, *alone], strict=True):
         assert np.array_equal(a, b)
     same_view_twice = list(generator.generate([view()] * 2, controls[:2], settings()))
     assert difference(*same_view_twice) > 5
@@ -195,6 +195,7 @@ def test_facts_say_what_runs_and_are_json(generator):
     facts = json.loads(json.dumps(generator.facts))
     assert facts["model_id"] == facts["controlnet_id"] == "random" and facts["random"] is True
     assert facts["revision"] is None and facts["safety_checker"] == "absent" and facts["degraded"] == []
+    assert facts["reasons"] == ["random_weights"]
     assert (facts["device"], facts["dtype"], facts["scheduler"]) == ("cpu", "float32", "DDIMScheduler")
     assert facts["parameters"]["unet"] == sum(p.numel() for p in generator.pipe.unet.parameters())
     assert {len(digest) for digest in facts["sha256"].values()} == {64}

@@ -11,7 +11,6 @@ import torch
 from sdaug import GenerativeAugmentor
 from sdaug.config import DEFAULT_MODEL, RunSettings
 from sdaug.face.photo import photo_from_array
-from sdaug.synthesis import weights
 from sdaug.synthesis.diffusion import DiffusionGenerator
 from sdaug.synthesis.weights import WeightsMissing
 from sdaug.types import ANGLES, PhotoError, Reason
@@ -144,11 +143,11 @@ def test_a_face_can_be_chosen(warp, two):
 
 def test_a_source_that_cannot_be_turned_is_refused(astronaut, views):
     picky = GenerativeAugmentor(settings=settings(backend="warp", min_source_face_px=120))
-    with pytest.raises(PhotoError, match="at least 120 px") as small:
+    with pytest.raises(PhotoError, match="120 px") as small:
         picky.augment(astronaut)
     assert small.value.reason is Reason.FACE_TOO_SMALL
     picky.configure(min_source_face_px=60)
-    with pytest.raises(PhotoError, match="turned by .* at most 35") as turned:
+    with pytest.raises(PhotoError, match="turned by .*35") as turned:
         picky.augment(photo_from_array(views[1].image))
     assert turned.value.reason is Reason.EXTREME_POSE
     picky.cleanup()
@@ -179,7 +178,6 @@ def test_missing_weights_degrade_to_the_warp(model_id, astronaut, warp_record, m
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setattr(weights, "HUB_DEADLINE_S", 2.0)
     augmentor = GenerativeAugmentor(model_id, device="cpu")
     with caplog.at_level(logging.WARNING, "sdaug"):
         record = augmentor.augment(astronaut, num_angles=1)

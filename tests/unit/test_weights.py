@@ -14,9 +14,10 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from sdaug.config import DEFAULT_CONTROLNET, GenerationSettings, ModelSettings
-from sdaug.synthesis import weights
+from sdaug.measure.digest import file_sha256
+from sdaug.synthesis import hub, weights
 from sdaug.synthesis.diffusion import NEGATIVE_PROMPT, PROMPT, load_generator
-from sdaug.synthesis.weights import WeightsInvalid, WeightsMissing, load_components, random_components
+from sdaug.synthesis.weights import WeightsInvalid, WeightsMissing, load_components, locate, random_components
 from sdaug.types import Pose, Reason, View
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
@@ -119,7 +120,8 @@ def test_a_folder_loads_exactly_what_was_saved(folder):
 def test_a_folder_generates_and_its_text_encoder_is_dropped(folder):
     generator = load_generator(ModelSettings(model_id=str(folder), device="cpu"), {})
     assert generator.pipe.text_encoder is None
-    assert generator.facts["random"] is False and generator.facts["revision"] is None
+    assert generator.facts["random"] is False and generator.facts["reasons"] == []
+    assert generator.facts["revision"] is None
     assert generator.facts["parameters"]["text_encoder"] > 0
     assert generator.prompt_embeds.shape == (1, 77, 32)
     assert not torch.equal(generator.prompt_embeds, generator.negative_prompt_embeds)
@@ -172,14 +174,14 @@ def test_the_controlnet_may_be_a_folder_of_its_own(folder, tmp_path, subfolder):
     own = tmp_path / "own"
     shutil.move(folder / "controlnet", own / (subfolder or ""))
     parts = load(folder, controlnet_id=str(own))
-    assert parts.digests["controlnet"] == weights._file_sha256(next(own.rglob("*.safetensors")))
+    assert parts.digests["controlnet"] == file_sha256(next(own.rglob("*.safetensors")))
 
 
 def test_the_hubs_cache_is_used_without_asking_the_hub(folder, tmp_path, monkeypatch):
     def hub_asked(name):
         raise AssertionError(f"the hub was asked for {name}")
 
-    monkeypatch.setattr(weights, "_ask_hub", hub_asked)
+    monkeypatch.setattr(hub, "_ask_hub", hub_asked)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     for name, source, inside in (
         ("tiny/sd", folder, ""),

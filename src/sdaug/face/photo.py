@@ -11,7 +11,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from sdaug.measure.digest import array_sha256
 from sdaug.types import Photo, PhotoError, Reason
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "MPO")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 MAX_PIXELS = 150_000_000
 """More than a 12 000 px square; checked from the header, before anything is decoded."""
 

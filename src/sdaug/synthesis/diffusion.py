@@ -12,7 +12,8 @@ import numpy as np
 
 from sdaug import plugins
 from sdaug.config import GenerationSettings, ModelSettings
-from sdaug.synthesis.weights import Components, load_components
+from sdaug.synthesis.components import Components
+from sdaug.synthesis.weights import load_components
 from sdaug.types import Reason, View
 
 PROMPT = "a sharp photograph of a person's face, neutral expression, plain background, even light"
@@ -64,13 +65,11 @@ class DiffusionGenerator:
         indices = range(len(views)) if indices is None else indices
         if not len(views) == len(control_images) == len(indices):
             raise ValueError(f"{len(views)} views, {len(control_images)} control images and {len(indices)} indices")
-        for index, view, control_image in zip(indices, views, control_images):
+        jobs = list(zip(indices, views, control_images, strict=True))
+        for index, view, control_image in jobs:
             _check_image(f"view {index}", view.image, view.image.shape[:1] * 2)
             _check_image(f"control image {index}", control_image, view.image.shape[:2])
-        return (
-            self._image(view.image, control_image, settings, index)
-            for index, view, control_image in zip(indices, views, control_images)
-        )
+        return (self._image(view.image, control_image, settings, index) for index, view, control_image in jobs)
 
     def _image(
         self, image: np.ndarray, control_image: np.ndarray, settings: GenerationSettings, index: int
@@ -120,7 +119,8 @@ def load_generator(model: ModelSettings, levers: dict[str, dict[str, Any]]) -> D
 
     levers: name -> options, as in YAML. Without any: float32 and torch's fused attention.
     Raises `PluginError` for an unknown lever or option, `WeightsError`, `LeverSkipped`, and `ValueError` for a device
-    that cannot be. CUDA where there is none becomes the CPU: warned of, and `facts["degraded"]` says `no_gpu`.
+    that cannot be. CUDA where there is none becomes the CPU: warned of, and `facts["degraded"]` says `no_gpu`. Random
+    weights are no such step down, since they were asked for by name: `facts["reasons"]` says `random_weights`.
     """
     chosen = {name: plugins.load("sdaug.levers", name, options) for name, options in levers.items()}
     if not re.fullmatch(r"cpu|cuda(:\d+)?", model.device):
@@ -140,6 +140,7 @@ def load_generator(model: ModelSettings, levers: dict[str, dict[str, Any]]) -> D
         "controlnet_id": "random" if parts.random else model.controlnet_id,
         "controlnet_revision": model.controlnet_revision,
         "random": parts.random,
+        "reasons": [Reason.RANDOM_WEIGHTS.value] if parts.random else [],
         "device": str(pipe.device),
         "dtype": str(pipe.unet.dtype).removeprefix("torch."),
         "scheduler": type(parts.scheduler).__name__,

@@ -109,7 +109,7 @@ def _weights() -> Check:
         files = locate(ModelSettings())
         found = f"{len(files)} files, {sum(path.stat().st_size for path in files.values()) / 1e9:.1f} GB"
     except (WeightsError, ImportError, OSError) as error:
-        hint = "without them every image is made by the warp (rung `warp`, reason `weights_missing`)"
+        hint = "name a folder with --model, or let the first image fetch them; until then every image is a warp"
         return Check(name, False, f"{type(error).__name__}: {error}", wanted, hint, required=False)
     return Check(name, True, found, wanted, required=False)
 
@@ -128,7 +128,12 @@ def _probe(code: str) -> tuple[bool, str]:
     command = [sys.executable, "-c", preamble + code]
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=PROBE_DEADLINE_S
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=PROBE_DEADLINE_S,
         )
     except subprocess.TimeoutExpired:
         return False, f"not finished after {PROBE_DEADLINE_S} s"

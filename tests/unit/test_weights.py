@@ -3,6 +3,8 @@
 import json
 import shutil
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -198,6 +200,53 @@ def test_the_hubs_cache_is_used_without_asking_the_hub(folder, tmp_path, monkeyp
         load_components(ModelSettings(model_id="tiny/sd", device="cpu"))
 
 
+# -- what would be read
+
+
+def test_located_files_are_those_that_are_read(folder):
+    half = folder / UNET.replace(".safetensors", ".fp16.safetensors")
+    (folder / UNET).rename(half)
+    files = locate(ModelSettings(model_id=str(folder)))
+    assert files["unet"] == half and files["controlnet"] == folder / "controlnet/diffusion_pytorch_model.safetensors"
+    assert {name: file_sha256(path) for name, path in files.items()} == load(folder).digests
+
+
+def test_locating_reads_no_tensor(folder):
+    """Without torch there is nothing to read one into."""
+    code = (
+        "import sys; from sdaug.config import ModelSettings; from sdaug.synthesis.weights import locate\n"
+        "print(*sorted(locate(ModelSettings(model_id=sys.argv[1]))))\n"
+        "assert not {'torch', 'diffusers', 'transformers'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["controlnet", "text_encoder", "unet", "vae"]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "only .bin", "inpainting", "no vocabulary", "no scheduler"])
+def test_locating_refuses_what_can_be_seen_without_reading(folder, damage):
+    inflict, message = DAMAGE[damage]
+    inflict(folder)
+    with pytest.raises(WeightsInvalid) as caught:
+        locate(ModelSettings(model_id=str(folder)))
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("absent", ["model_id", "controlnet_id"])
+def test_locating_what_is_not_in_the_hubs_cache_asks_nobody(folder, tmp_path, monkeypatch, absent):
+    def connect(*_, **__):
+        raise AssertionError("the network was used")
+
+    monkeypatch.setattr(socket, "getaddrinfo", connect)
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    model = ModelSettings.model_validate({"model_id": str(folder), absent: "sdaug-test/absent"})
+    with pytest.raises(
+        WeightsMissing, match=r"sdaug-test/absent is .* whole in the hub's cache \(the hub was not asked"
+    ):
+        locate(model)
+
+
 # -- damaged folders
 
 
@@ -298,12 +347,22 @@ def test_an_absent_folder_is_missing(tmp_path):
     assert caught.value.reason is Reason.WEIGHTS_MISSING
 
 
+@pytest.mark.parametrize("name", ["a/b/c", "a--b", "../up", "nowhere/", "model.git", "model für alle"])
+def test_a_name_that_no_hub_has_is_not_asked_for(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(hub, "_ask_hub", lambda _: pytest.fail("the hub was asked"))
+    with pytest.raises(WeightsMissing, match="no such folder, and not a hub id either"):
+        load_components(ModelSettings(model_id=name))
+
+
 def test_a_refusing_hub_is_missing_weights(monkeypatch):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
     monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{port}")
-    with pytest.raises(WeightsMissing, match="sdaug-test/absent is neither a folder here nor in the hub's cache"):
+    with pytest.raises(
+        WeightsMissing, match="sdaug-test/absent is neither a folder here nor whole in the hub's cache, and"
+    ):
         load_components(ModelSettings(model_id="sdaug-test/absent"))
 
 

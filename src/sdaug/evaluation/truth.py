@@ -70,7 +70,11 @@ def _row(
     pack: FacePack,
 ) -> dict[str, Any]:
     true_face = largest_face(pack, truth.pixels)
-    row: dict[str, Any] = {"yaw_deg": pose.yaw_deg, "pitch_deg": pose.pitch_deg, "true_face_found": true_face is not None}
+    row: dict[str, Any] = {
+        "yaw_deg": pose.yaw_deg,
+        "pitch_deg": pose.pitch_deg,
+        "true_face_found": true_face is not None,
+    }
     for name, maker in make.items():
         image = maker(pose)
         face = largest_face(pack, image)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sdaug.face.pose import MESH
+from sdaug.face.pose import MESH, raw_pose
 from sdaug.face.rotation import rotation
 from sdaug.types import Pose
 
@@ -17,17 +17,26 @@ OVAL = (
 LEFT_SIDE, RIGHT_SIDE = 454, 234
 """Outline landmarks before the subject's left and right ear."""
 
-CAMERA_DISTANCE = 7.0
+CAMERA_DISTANCE = 5.0
 """Assumed distance from camera to head, in face widths: a portrait at about one metre."""
 
+DEPTH_LINEAR, DEPTH_SQUARE, DEPTH_TILT = 1.511, 0.727, -0.070
+"""Metric depth = LINEAR z + SQUARE z^2 + TILT y of MediaPipe's z and y, in face widths from the ears, head's own frame.
+
+MediaPipe's noses stand out too far, its cheeks fall back too little and its chins lie too far back. Fitted to the stereo
+depth of one 3-D head and used unchanged for everybody; see docs/decisions/0002-depth.md."""
+
 _FRONT = np.linspace(0, 1, 6)[1:] * np.pi / 2
-"""Elliptic angles of the rings between the face's outline (0) and the skull's outline (90 degrees)."""
+"""Angles of the rings between the face's outline (0) and the skull's (90 degrees)."""
+
+_EDGE_PX = 5.0
+"""The skull keeps this far inside the person's outline, whose pixels are mixed with background."""
 
 _HAIR = (0.5, 1.0)
-"""Rings of the flat brim beyond the skull that carries hair, as shares of its reach."""
+"""Rings of the flat brim that carries hair beyond the skull, as shares of its reach."""
 
 _BACK = np.array([0.3, 0.6, 0.9, 1.2])
-"""Elliptic angles of the rings behind the skull's outline."""
+"""Angles of the rings behind the skull's outline."""
 
 
 @dataclass(frozen=True)
@@ -59,21 +68,68 @@ def project(points: np.ndarray, distance: float) -> np.ndarray:
     return points[:, :2] * distance / (distance + points[:, 2:])
 
 
-def _skull(oval: np.ndarray, width: float, height: float) -> tuple[np.ndarray, np.ndarray]:
-    """Rings around and behind the outline `oval` (K, 3), head frame: seen ones (7 K, 3) and guessed ones (4 K, 3)."""
-    radial = oval[:, :2] / np.linalg.norm(oval[:, :2], axis=1, keepdims=True)
+def metric_depth(landmarks: np.ndarray, pose: Pose) -> np.ndarray:
+    """`landmarks` (478, 3) seen at `pose` with MediaPipe's relative depth made metric; x and y stay as observed.
+
+    See DEPTH_LINEAR.
+    """
+    width = np.linalg.norm(landmarks[LEFT_SIDE] - landmarks[RIGHT_SIDE])
+    middle = landmarks[[LEFT_SIDE, RIGHT_SIDE]].mean(0)
+    head = (landmarks - middle) @ rotation(raw_pose(landmarks)) / width
+    head[:, 2] = DEPTH_LINEAR * head[:, 2] + DEPTH_SQUARE * head[:, 2] ** 2 + DEPTH_TILT * head[:, 1]
+    depth = (head @ rotation(pose).T)[:, 2] * width
+    return np.column_stack([landmarks[:, :2], depth])
+
+
+@dataclass(frozen=True)
+class _Reach:
+    """How far the head goes beyond the face's outline in each of its K directions, pixels: all (K,) but radial (K, 2)."""
+
+    radial: np.ndarray
+    up: np.ndarray
+    down: np.ndarray
+    skull: np.ndarray
+    hair: np.ndarray
+
+
+def _reach(outline: np.ndarray, person: np.ndarray, inside: np.ndarray, width: float, height: float) -> _Reach:
+    """Follows the person's outline around the face: an average skull, less where the person ends, hair beyond it.
+
+    outline: (K, 2) in the image. Outside the photo nothing is known, there the average skull is assumed.
+    """
+    radial = outline - outline.mean(0)
+    radial /= np.linalg.norm(radial, axis=1, keepdims=True)
     up, down = np.clip(-radial[:, 1], 0, 1), np.clip(radial[:, 1], 0, 1)
-    skull = (0.17 * width + 0.10 * height * up**2) * (1 - down) + 0.05 * width * down
-    hair = (0.22 * width + 0.25 * height * up**2) * (1 - down**0.5)
-    depth = 0.12 * width * up + 0.05 * width - 0.10 * width * down
+    skull = (0.19 * width + 0.12 * height * up**2) * (1 - down) + 0.05 * width * down
+    most = skull + (0.22 * width + 0.28 * height * up**2) * (1 - down**0.5)
+
+    steps = np.arange(1.0, float(most.max()) + 2.0, 2.0)
+    spots = np.round(outline[:, None] + radial[:, None] * steps[:, None]).astype(int)
+    rows, columns = spots[..., 1].clip(0, person.shape[0] - 1), spots[..., 0].clip(0, person.shape[1] - 1)
+    known = (inside[rows, columns] > 0.5) & (spots == np.stack([columns, rows], -1)).all(-1)
+    head = np.where(known, person[rows, columns] > 0.5, steps <= skull[:, None]) & (steps <= most[:, None])
+    ends = np.where(head.all(1), steps[-1], steps[np.argmin(head, axis=1)])
+    ends = np.median([np.roll(ends, -1), ends, np.roll(ends, 1)], axis=0)
+    solid = np.minimum(skull, np.maximum(ends - _EDGE_PX, 1.0))
+    return _Reach(radial, up, down, solid, np.maximum(ends + 2.0 - solid, 2.0))
+
+
+def _skull(oval: np.ndarray, reach: _Reach, width: float) -> tuple[np.ndarray, np.ndarray]:
+    """Rings around and behind the outline `oval` (K, 3), head frame: seen ones (7 K, 3) and guessed ones (4 K, 3).
+
+    The top of a head curves back slowly, its sides fall back at once.
+    """
+    depth = 0.08 * width + 0.06 * width * reach.up - 0.12 * width * reach.down
     seen = []
     for phi in _FRONT:
-        flat = oval[:, :2] + radial * (skull * np.sin(phi))[:, None]
-        seen.append(np.column_stack([flat, depth - (depth - oval[:, 2]) * np.cos(phi)]))
+        slow, fast = 1 - np.cos(phi), np.sin(phi)
+        out = reach.skull * (reach.up * fast + (1 - reach.up) * slow)
+        back = (depth - oval[:, 2]) * (reach.up * slow + (1 - reach.up) * fast)
+        seen.append(np.column_stack([oval[:, :2] + reach.radial * out[:, None], oval[:, 2] + back]))
     edge = seen[-1]
     for share in _HAIR:
-        seen.append(np.column_stack([edge[:, :2] + radial * (hair * share)[:, None], depth + 0.05 * width * share]))
-    behind = 0.60 * width * (1 - down)
+        seen.append(np.column_stack([edge[:, :2] + reach.radial * (reach.hair * share)[:, None], edge[:, 2]]))
+    behind = 0.60 * width * (1 - reach.down)
     guessed = [np.column_stack([edge[:, :2] * np.cos(psi), depth + behind * np.sin(psi)]) for psi in _BACK]
     return np.concatenate(seen), np.concatenate(guessed)
 
@@ -89,13 +145,16 @@ def _bands(first: np.ndarray, rows: int, columns: int) -> np.ndarray:
     return np.concatenate(triangles)
 
 
-def build_head(landmarks: np.ndarray, pose: Pose) -> HeadModel:
-    """The head behind `landmarks` (478, 3) seen at `pose`; raises ValueError on landmarks that are not finite."""
+def build_head(landmarks: np.ndarray, pose: Pose, person: np.ndarray, inside: np.ndarray) -> HeadModel:
+    """The head behind `landmarks` (478, 3) seen at `pose`; raises ValueError on landmarks that are not finite.
+
+    person: (H, W) float32, how surely a pixel is the person. inside: (H, W) float32, 1 inside the photo.
+    """
     if not np.isfinite(landmarks).all():
         raise ValueError("landmarks hold values that are not finite")
     from scipy.spatial import Delaunay
 
-    points = landmarks.astype(np.float64)
+    points = metric_depth(landmarks.astype(np.float64), pose)
     width = float(np.linalg.norm(points[LEFT_SIDE] - points[RIGHT_SIDE]))
     upright = rotation(pose)
     middle = points[[LEFT_SIDE, RIGHT_SIDE]].mean(0)
@@ -106,7 +165,8 @@ def build_head(landmarks: np.ndarray, pose: Pose) -> HeadModel:
     face, iris = head[:MESH], head[MESH:]
     oval = face[list(OVAL)]
     height = float(np.ptp(oval[:, 1]))
-    front, back = _skull(oval, width, height)
+    reach = _reach(points[list(OVAL), :2], person, inside, width, height)
+    front, back = _skull(oval, reach, width)
     vertices = np.concatenate([face, front, back])
 
     sheet = Delaunay(np.concatenate([face, front])[:, :2]).simplices
@@ -117,8 +177,8 @@ def build_head(landmarks: np.ndarray, pose: Pose) -> HeadModel:
     triangles = np.concatenate([sheet, _bands(first, len(_BACK) + 1, columns)]).astype(np.int32)
 
     texture = project(vertices @ upright.T, distance) + centre[:2]
-    edge = texture[skull_edge : skull_edge + columns]
     inner = texture[MESH : MESH + columns]
+    edge = texture[skull_edge : skull_edge + columns] * 0.7 + inner * 0.3
     for ring, psi in enumerate(_BACK):
         start = behind + ring * columns
         texture[start : start + columns] = edge + (inner - edge) * np.sin(psi)

@@ -24,11 +24,13 @@ FACE_SHARE = 0.50
 class Stage:
     """A source photo made ready for turning; shared by all its views.
 
-    image: (SIZE, SIZE, 3) uint8 RGB, the photo framed about the head. plate: the same with the head taken out.
+    image: (SIZE, SIZE, 3) uint8 RGB, the photo framed about the head. layer: the head's own colours, continued beyond its
+    outline so that no background clings to it. plate: the photo with the head taken out.
     matte: (SIZE, SIZE) float32, 1 where a pixel moves with the head. inside: (SIZE, SIZE) float32, 1 inside the photo.
     """
 
     image: np.ndarray
+    layer: np.ndarray
     plate: np.ndarray
     matte: np.ndarray
     inside: np.ndarray
@@ -93,7 +95,9 @@ def _plate(
     image: np.ndarray, inside: np.ndarray, person: np.ndarray, matte: np.ndarray, neck: np.ndarray
 ) -> np.ndarray:
     """The photo without its head: background behind it, and the neck continued upwards where the chin hid it."""
-    taken = cv2.dilate((matte > 0.04).astype(np.float32), np.ones((11, 11), np.uint8))
+    taken = cv2.dilate((matte > 0.04).astype(np.float32), np.ones((21, 21), np.uint8))
+    chin = int(np.flatnonzero((matte > 0.5).any(1)).max(initial=0))
+    taken[:chin][inside[:chin] < 0.5] = 1.0
     free = (1 - taken) * (inside > 0.5)
     background = pyramid_fill(image, free * (person < 0.1))
     body = pyramid_fill(image, free * (person > 0.9) * (neck > 0.05))
@@ -107,11 +111,13 @@ def set_stage(photo: Photo, face: Face, mesh: FaceMesh) -> Stage:
     """Frames `photo` about `face` and separates head from background."""
     image, inside, landmarks = _frame(photo, face)
     outline = landmarks[list(OVAL), :2]
-    head = build_head(landmarks, face.pose)
     person = mesh.person(image)
+    head = build_head(landmarks, face.pose, person, inside)
     matte = _matte(person, head, outline)
     plate = _plate(image, inside, person, matte, _neck(person, outline))
-    return Stage(image, plate, matte, inside, head)
+    own = cv2.erode((matte > 0.9).astype(np.float32), np.ones((7, 7), np.uint8))
+    layer = np.where((own > 0)[..., None], image, pyramid_fill(image, own))
+    return Stage(image, layer, plate, matte, inside, head)
 
 
 def turn(stage: Stage, pose: Pose) -> View:
@@ -138,7 +144,7 @@ def turn(stage: Stage, pose: Pose) -> View:
     where[..., 2] = cv2.GaussianBlur(where[..., 2], (0, 0), 3)
     covered = (index >= 0).astype(np.float32)
 
-    layer = cv2.remap(stage.image, where[..., 0], where[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    layer = cv2.remap(stage.layer, where[..., 0], where[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     alpha = cv2.remap(stage.matte * 1.0, where[..., 0], where[..., 1], cv2.INTER_LINEAR) * covered
     alpha = cv2.GaussianBlur(alpha, (0, 0), 0.8)
     inside = cv2.remap(stage.inside, where[..., 0], where[..., 1], cv2.INTER_LINEAR)

@@ -41,7 +41,7 @@ def load_components(model: ModelSettings) -> Components:
 
 
 def locate(model: ModelSettings, *, download: bool = False) -> dict[str, Path]:
-    """The weight files that `load_components` would read, by network, checked as far as can be without reading a tensor.
+    """The weight files that `load_components` would read, by network, checked as far as their headers tell.
 
     download: whether the hub may be asked for what its cache lacks. Raises `WeightsMissing` or `WeightsInvalid`.
 

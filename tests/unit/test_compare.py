@@ -1,0 +1,172 @@
+"""Comparing settings: always by the raw output, and the choice among those that pass."""
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from sdaug.compare import choose, metrics, pose_error_deg, raw_similarity, table
+from sdaug.config import GenerationSettings, RunSettings
+from sdaug.contact import contact_sheet
+from sdaug.run import run_settings, timed_calls
+from sdaug.types import Pose
+
+
+def angle(accepted=True, raw_accepted=None, similarity=0.5, raw_similarity=0.1, measured=Pose(40, 0)) -> dict:
+    """One angle's record; `raw_accepted` None: no diffusion image was made."""
+    raw = None
+    if raw_accepted is not None:
+        raw = {"accepted": raw_accepted, "reasons": [], "similarity_at_requested_landmarks": {"own": raw_similarity}}
+    return {
+        "accepted": accepted,
+        "raw": raw,
+        "similarity": {} if similarity is None else {"own": similarity},
+        "measured": None if measured is None else asdict(measured),
+        "requested": {"yaw_deg": 45.0, "pitch_deg": 0.0},
+        "reasons": [],
+    }
+
+
+def result(key="a", angles=None, call=(2.0,), first=9.0, levers=None, backend="diffusion", status="finished") -> dict:
+    made = {"key": key, "status": status, "settings": {"levers": levers or {}, "backend": backend}}
+    if status != "finished":
+        return made | {"error": "RuntimeError: why"}
+    angles = [angle(raw_accepted=True)] * 2 if angles is None else angles
+    memory = {"resident_peak": 10**9, "cuda_allocated_peak": None}
+    record = {"angles": angles, "memory": memory, "pack": {"recognisers": ["own"]}}
+    return made | {"latency_s": {"load": 1.0, "first_call": first, "call": list(call)}, "record": record}
+
+
+# -- figures
+
+
+def test_the_figures_of_a_cell():
+    angles = [angle(raw_accepted=True, similarity=0.9, raw_similarity=0.4), angle(False, False, similarity=None)]
+    figures = metrics(result(angles=angles, call=(4.0, 8.0, 5.0)))
+    assert figures["latency.call_p50_s"] == 5 and figures["latency.per_angle_p50_s"] == 2.5
+    assert (figures["latency.load_s"], figures["latency.first_call_s"]) == (1, 9)
+    assert (figures["raw.accepted"], figures["final.accepted"], figures["angles"]) == (1, 1, 2)
+    assert figures["raw.similarity.own"] == pytest.approx(0.25) and figures["final.similarity.own"] == 0.9
+    assert figures["final.share_above_0.8.own"] == 1.0 and figures["final.pose_error_deg_median"] == 5
+    assert figures["memory.resident_peak_bytes"] == 10**9
+
+
+def test_what_could_not_be_measured_is_no_number():
+    nothing = metrics(result(angles=[angle(False, False, similarity=None, measured=None)], call=()))
+    for name in ("memory.cuda_allocated_peak_bytes", "latency.call_p50_s", "latency.per_angle_p50_s",
+                 "final.similarity.own", "final.share_above_0.8.own", "final.pose_error_deg_median"):  # fmt: skip
+        assert nothing[name] is None, name
+    assert pose_error_deg(angle(measured=None)) is None
+    assert raw_similarity(angle(raw_accepted=True), "another") is None
+
+
+def test_the_pose_error_is_the_larger_of_yaw_and_pitch():
+    assert pose_error_deg(angle(measured=Pose(42, -9, 50))) == 9
+    assert pose_error_deg(angle(measured=Pose(-45, 0))) == 90
+
+
+def test_the_table_has_a_row_for_every_cell_failed_ones_too():
+    made = table([result("a"), result("b", status="failed")], {"a": {"seed": 1}, "b": {"seed": None}})
+    assert list(made["key"]) == ["a", "b"] and list(made["status"]) == ["finished", "failed"]
+    assert list(made["seed"]) == ["1", "None"] and made["error"][1] == "RuntimeError: why"
+    assert np.isnan(made["raw.accepted"][1])
+
+
+# -- choice
+
+
+def test_the_fastest_that_passes_is_chosen_by_the_time_of_an_angle():
+    slow_call = result("many", [angle(raw_accepted=True)] * 5, call=(5.0,))
+    slow_angle = result("few", [angle(raw_accepted=True)], call=(2.0,))
+    choice = choose([slow_angle, slow_call])
+    assert choice.key == "many" and "1.000 s an angle" in choice.why and "2 of 2" in choice.why
+
+
+def test_without_repeats_the_first_calls_are_compared_by_the_angle_too():
+    many = result("many", [angle(raw_accepted=True)] * 5, call=(), first=5.0)
+    few = result("few", [angle(raw_accepted=True)], call=(), first=2.0)
+    choice = choose([few, many])
+    assert choice.key == "many" and "1.000 s an angle" in choice.why
+
+
+def test_a_faster_one_whose_raw_output_was_refused_is_not_chosen():
+    rescued = result("rescued", [angle(True, True), angle(True, False)], call=(0.1,))
+    assert choose([rescued, result("whole", call=(9.0,))]).key == "whole"
+
+
+def test_none_passing_is_no_choice_and_says_so():
+    none = choose([result("a", [angle(True, False)]), result("b", [angle(False)], backend="warp")])
+    assert none.key is None and "none of 2" in none.why
+    assert choose([]).key is None
+
+
+def test_a_failed_or_skipped_cell_is_never_chosen():
+    others = [result("f", status="failed"), result("s", status="skipped")]
+    assert choose(others).key is None
+    choice = choose([*others, result("ok", call=(99.0,))])
+    assert choice.key == "ok" and "1 of 1" in choice.why
+
+
+def test_equal_speed_goes_to_fewer_levers():
+    plain = result("z", levers={"precision": {}})
+    assert choose([result("a", levers={"precision": {}, "vae_slicing": {}}), plain]).key == "z"
+
+
+def test_the_warp_passes_where_it_was_asked_for_and_not_where_diffusion_could_not_run():
+    """A diffusion setting without weights has made nothing of its own: the ladder's warp must not speak for it."""
+    assert choose([result("w", [angle()], backend="warp")]).key == "w"
+    never_ran = result("d", [angle(raw_accepted=None)], backend="diffusion")
+    assert metrics(never_ran)["raw.accepted"] == 0 and metrics(never_ran)["raw.similarity.own"] is None
+    assert choose([never_ran]).key is None
+
+
+# -- real results
+
+
+@pytest.fixture(scope="module")
+def two_settings(astronaut, tmp_path_factory):
+    settings = RunSettings.model_validate({"model": {"model_id": "random", "device": "cpu"}})
+    generations = [GenerationSettings(num_angles=1, strength=1.0, num_inference_steps=steps) for steps in (1, 3)]
+    out = tmp_path_factory.mktemp("cells")
+    return out, run_settings(settings, generations, astronaut, out, repeats=0)
+
+
+def test_settings_with_different_raw_pixels_report_different_raw_figures(two_settings):
+    """Both are answered by the same warp; whoever compared the final images would find them equal."""
+    _, (one, other) = two_settings
+    (a,), (b,) = one["record"]["angles"], other["record"]["angles"]
+    assert a["raw"]["pixels_sha256"] != b["raw"]["pixels_sha256"]
+    assert a["similarity"] == b["similarity"] and a["rung"] == b["rung"] == "warp"
+    first, second = metrics(one), metrics(other)
+    assert first["raw.similarity.dlib_resnet"] != second["raw.similarity.dlib_resnet"]
+    assert first["final.similarity.dlib_resnet"] == second["final.similarity.dlib_resnet"]
+    assert first["raw.similarity.dlib_resnet"] < 0 < first["final.similarity.dlib_resnet"]
+    assert choose([one, other]).key is None, "noise is refused, whatever the ladder made of it"
+
+
+def test_a_run_leaves_a_readable_result_for_every_cell(two_settings, astronaut):
+    out, results = two_settings
+    assert {path.name for path in out.iterdir()} == {made["key"] for made in results}
+    for made in results:
+        folder = out / made["key"]
+        assert sorted(path.name for path in folder.iterdir()) == ["00.png", "contact.png", "result.json"]
+        assert json.loads((folder / "result.json").read_text()) == json.loads(json.dumps(made))
+        settings = RunSettings.model_validate(made["settings"])
+        from sdaug.experiment import cell_key
+
+        assert cell_key(settings, settings.generation, astronaut.sha256) == made["key"]
+
+
+def test_timing_keeps_the_first_record_and_every_later_time(warp_record):
+    calls = []
+    timed = timed_calls(lambda: calls.append(1) or warp_record, 3)
+    assert len(calls) == 4 and len(timed.call_s) == 3 and timed.record is warp_record
+    assert len(timed_calls(lambda: warp_record, 0).call_s) == 0
+
+
+def test_a_contact_sheet_has_a_column_an_angle_and_a_row_for_raw_images(astronaut, warp_record, random_record):
+    warp_sheet = contact_sheet(astronaut, warp_record.angles)
+    raw_sheet = contact_sheet(astronaut, random_record.angles)
+    assert warp_sheet.dtype == np.uint8 and warp_sheet.shape[1] == warp_sheet.shape[0] * 164 // 196 * 11
+    assert raw_sheet.shape[0] == 2 * warp_sheet.shape[0] and raw_sheet.shape[1] == 2 * 164

@@ -1,0 +1,252 @@
+"""Experiment files: every fault named before anything runs, every cell found again by its key."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from sdaug.config import GenerationSettings, RunSettings
+from sdaug.experiment import Experiment, ExperimentError, cell_key, expand, load_experiment
+from sdaug.sweep import groups, read_result, unfinished
+
+PHOTO = "0" * 64
+
+
+def experiment(**content) -> Experiment:
+    return Experiment.model_validate({"experiment": "x", "photo": "astronaut"} | content)
+
+
+def cells(**content):
+    return expand(experiment(**content), PHOTO)
+
+
+def faults(**content) -> str:
+    with pytest.raises(ExperimentError) as refused:
+        cells(**content)
+    return str(refused.value)
+
+
+# -- expansion
+
+
+def test_a_grid_is_the_product_of_its_axes_and_also_is_added():
+    made = cells(
+        base={"backend": "diffusion", "generation": {"strength": 0.5}},
+        grid={"levers.precision.dtype": ["float32", "bfloat16"], "generation.num_inference_steps": [2, 4, 8]},
+        also=[{"backend": "warp"}, {"generation": {"seed": 7, "num_angles": 1}}],
+    )
+    assert len(made) == 2 * 3 + 2 == len({cell.key for cell in made})
+    assert made[1].varied == {"levers.precision.dtype": "float32", "generation.num_inference_steps": 4}
+    assert made[1].settings.levers == {"precision": {"dtype": "float32"}}
+    assert made[1].settings.generation.num_inference_steps == 4
+    assert all(cell.settings.generation.strength == 0.5 for cell in made), "base holds where nothing is laid over it"
+    assert made[-2].settings.backend == "warp" and made[-2].settings.levers == {}
+    assert made[-1].varied == {"generation.seed": 7, "generation.num_angles": 1}
+
+
+def test_a_lever_set_to_null_is_taken_out():
+    base = {"levers": {"attention_slicing": {"slice_size": "max"}, "vae_slicing": {}}}
+    off, on = cells(base=base, grid={"levers.attention_slicing": [None, {"slice_size": "max"}]})
+    assert off.settings.levers == {"vae_slicing": {}} and on.settings.levers == base["levers"]
+    assert cells(base=base, also=[{"levers": {"attention_slicing": None}}])[-1].settings.levers == {"vae_slicing": {}}
+    assert experiment(base=base).base == base, "the file's own content is not changed"
+
+
+def test_the_same_setting_twice_is_one_cell():
+    made = cells(
+        grid={"generation.seed": [1, 1, 2], "backend": ["warp"]},
+        also=[{"backend": "warp", "generation": {"seed": 2}}, {"backend": "diffusion"}],
+    )
+    assert [(cell.settings.generation.seed, cell.settings.backend) for cell in made] == [
+        (1, "warp"), (2, "warp"), (0, "diffusion"),
+    ]  # fmt: skip
+
+
+# -- keys
+
+
+def test_a_key_depends_on_every_setting_and_the_photo_and_on_nothing_else():
+    (plain,) = cells()
+    assert cells(base={"generation": {"seed": 0}, "backend": "diffusion"})[0].key == plain.key, "defaults spelt out"
+    assert cells(question="why?", repeats=9, log_images=True)[0].key == plain.key, "how it is run is not what is run"
+    changed = [
+        {"generation": {"seed": 1}}, {"generation": {"strength": 0.46}}, {"backend": "warp"}, {"strict": True},
+        {"levers": {"vae_slicing": {}}}, {"model": {"device": "cpu"}}, {"gate": {"max_pose_error_deg": 14}},
+    ]  # fmt: skip
+    keys = [cells(base=base)[0].key for base in changed] + [expand(experiment(), "1" * 64)[0].key]
+    assert len({plain.key, *keys}) == len(keys) + 1
+
+
+def test_keys_do_not_depend_on_key_order_or_process():
+    one = {"levers": {"vae_slicing": {}, "precision": {"dtype": "float32"}}, "generation": {"seed": 3, "strength": 0.2}}
+    other = {"generation": {"strength": 0.2, "seed": 3}, "levers": {"precision": {"dtype": "float32"}, "vae_slicing": {}}}
+    (first,), (second,) = cells(base=one), cells(base=other)
+    assert first.key == second.key and first.load_key == second.load_key
+    code = (
+        "import json, sys; from sdaug.experiment import Experiment, expand\n"
+        "e = Experiment(experiment='x', photo='astronaut', base=json.loads(sys.argv[1]))\n"
+        "(cell,) = expand(e, '0' * 64); print(cell.key, cell.load_key)"
+    )
+    for seed in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-c", code, json.dumps(other)],
+            capture_output=True, text=True, check=True, env=os.environ | {"PYTHONHASHSEED": seed},
+        )  # fmt: skip
+        assert done.stdout.split() == [first.key, first.load_key]
+
+
+def test_a_run_finds_its_cell_by_the_same_key():
+    made = cells(grid={"generation.num_inference_steps": [2, 4], "levers.precision.dtype": ["float32", "bfloat16"]})
+    for cell in made:
+        elsewhere = cell.settings.model_copy(update={"generation": GenerationSettings(seed=99)})
+        assert cell_key(elsewhere, cell.settings.generation, PHOTO) == cell.key
+    assert cell_key(RunSettings(), GenerationSettings(), PHOTO) == cells()[0].key
+
+
+def test_cells_that_load_the_same_share_a_kernel():
+    made = cells(
+        base={"levers": {"precision": {"dtype": "float32"}}},
+        grid={"levers.precision.dtype": ["float32", "bfloat16"], "generation.num_inference_steps": [2, 4],
+              "generation.seed": [0, 1]},
+        also=[{"pack": "antelopev2"}, {"gate": {"max_pose_error_deg": 9.0}}, {"generation": {"num_angles": 1}}],
+    )  # fmt: skip
+    kernels = groups(made)
+    assert sorted(len(kernel) for kernel in kernels) == [1, 1, 4, 5], "call-time settings join, load-time ones part"
+    assert sorted(c.key for kernel in kernels for c in kernel) == sorted(c.key for c in made)
+    for kernel in kernels:
+        loads = {c.settings.model_copy(update={"generation": GenerationSettings()}).model_dump_json() for c in kernel}
+        assert len(loads) == 1
+
+
+def test_only_what_is_missing_or_failed_runs_again(tmp_path):
+    made = cells(grid={"generation.seed": [0, 1, 2, 3]})
+    for cell, status in zip(made, ("finished", "failed", "skipped"), strict=False):
+        folder = tmp_path / "cells" / cell.key
+        folder.mkdir(parents=True)
+        (folder / "result.json").write_text(json.dumps({"status": status}))
+    assert unfinished(made, tmp_path) == [made[1], made[3]]
+    assert read_result(tmp_path, made[0].key) == {"status": "finished"} and read_result(tmp_path, made[3].key) is None
+
+
+# -- faults
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"base": {"bakend": "warp"}}, "unknown setting 'bakend'; did you mean 'backend'"),
+        ({"base": {"backend": "wrap"}}, "'backend' is 'wrap'"),
+        ({"grid": {"generation.num_inference_stepps": [2]}}, "did you mean 'num_inference_steps'"),
+        ({"grid": {"generation.num_inference_steps": ["many"]}}, "'generation.num_inference_steps' is 'many'"),
+        ({"grid": {"generation.num_inference_steps": [2.5]}}, "is 2.5"),
+        ({"grid": {"generation.num_angles": [5, 11]}}, "'generation.num_angles' is 11"),
+        ({"grid": {"generation.strength": [0]}}, "'generation.strength' is 0"),
+        ({"grid": {"generation.seed": [0], "generation.num_angles": []}}, "'generation.num_angles' has no values"),
+        ({"grid": {"levers.precison.dtype": ["float32"]}}, "unknown lever 'precison'; did you mean 'precision'"),
+        ({"grid": {"levers.precision.dtyp": ["float32"]}}, "unknown option 'dtyp'; did you mean 'dtype'"),
+        ({"grid": {"levers.precision.dtype": ["float31"]}}, "option 'dtype' is 'float31'"),
+        ({"base": {"levers": {"precision": "float16"}}}, "'levers.precision' is 'float16'"),
+        ({"base": {"gate": {"measures": {"blurr": {}}}}}, "unknown quality measure 'blurr'; did you mean 'blur'"),
+        ({"base": {"gate": {"measures": {"blur": {"belo": 1}}}}}, "did you mean 'below'"),
+        ({"also": [{"genration": {"seed": 1}}]}, "did you mean 'generation'"),
+    ],
+)  # fmt: skip
+def test_a_fault_names_its_place_its_value_and_what_exists(content, message):
+    assert message in faults(**content)
+
+
+def test_all_faults_are_listed_at_once_and_each_once():
+    text = faults(
+        base={"generation": {"seed": -1}},
+        grid={"generation.num_angles": [0, 3, 11], "generation.guidance_scale": ["high"]},
+        also=[{"levers": {"precison": {}, "vae_slicing": {"on": True}}, "generation": {"seed": 0}}],
+    )
+    wanted = ("'generation.seed' is -1", "num_angles' is 0", "num_angles' is 11", "is 'high'", "'precison'", "'on'")
+    assert [text.count(each) for each in wanted] == [1] * len(wanted), text
+
+
+def test_one_cells_setting_fault_does_not_hide_its_lever_fault():
+    text = faults(base={"bakend": "warp", "levers": {"precison": {}}})
+    assert "'bakend'" in text and "'precison'" in text
+
+
+@pytest.mark.parametrize("generation", [None, 5, "fast", [1]])
+def test_a_section_that_is_no_mapping_is_a_fault(generation):
+    assert "generation" in faults(base={"generation": generation}, grid={"generation.seed": [1]})
+
+
+def test_yes_is_not_a_number():
+    """YAML reads `yes` as true; one angle would run where five were meant."""
+    assert "num_angles" in faults(base={"generation": {"num_angles": True}})
+
+
+@pytest.mark.parametrize("content", [{"base": {"pack": "embeded"}}, {"base": {"gate": {"min_similarity": {"dlib": 0}}}}])
+def test_a_misspelt_pack_or_recogniser_is_a_fault(content):
+    assert "did you mean" in faults(**content)
+
+
+# -- files
+
+
+@pytest.fixture
+def load(tmp_path, root, monkeypatch):
+    monkeypatch.chdir(root)
+
+    def write_and_load(content):
+        path = tmp_path / "x.yaml"
+        path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+        return load_experiment(path)
+
+    return write_and_load
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("experiment: [", "not valid YAML"),
+        ("", "holds NoneType; expected a mapping"),
+        ("- a", "holds list; expected a mapping"),
+        ({"experiment": "x"}, "setting 'photo' is missing"),
+        ({"experiment": "x", "photo": "astronaut", "gird": {}}, "unknown setting 'gird'; did you mean 'grid'"),
+        ({"experiment": "x", "photo": "astronaut", "grid": [1]}, "setting 'grid' is"),
+        ({"experiment": "x", "photo": "astronaut", "repeats": "twice"}, "setting 'repeats' is 'twice'"),
+        ({"experiment": "x", "photo": "astronot"}, "'astronot' does not exist"),
+        ({"experiment": "x", "photo": "pyproject.toml"}, "not an image of a known format"),
+        ({"experiment": "x", "photo": "astronaut", "notebook": "no.ipynb"}, "notebook 'no.ipynb' does not exist"),
+    ],
+)
+def test_a_file_that_cannot_be_run_says_why(load, content, message):
+    with pytest.raises(ExperimentError, match=r"x\.yaml") as refused:
+        load(content)
+    assert message in str(refused.value)
+
+
+def test_a_date_in_yaml_is_a_fault_and_no_crash(load):
+    with pytest.raises(ExperimentError, match="revision"):
+        load("experiment: x\nphoto: astronaut\nbase: {model: {revision: 2024-01-01}}\n")
+
+
+def test_two_faults_at_the_top_are_both_named(load):
+    with pytest.raises(ExperimentError, match="'gird'.*'repeats'|'repeats'.*'gird'"):
+        load({"experiment": "x", "photo": "astronaut", "gird": {}, "repeats": "twice"})
+
+
+def test_every_experiment_of_the_repository_is_sound(root, monkeypatch):
+    monkeypatch.chdir(root)
+    paths = sorted((root / "experiments").glob("*.yaml"))
+    assert "demo.yaml" in [path.name for path in paths]
+    for path in paths:
+        loaded, made = load_experiment(path)
+        assert loaded.experiment == path.stem and len(made) >= 1
+
+
+def test_the_demo_sweeps_what_the_issue_names(root, monkeypatch):
+    monkeypatch.chdir(root)
+    _, made = load_experiment(root / "experiments" / "demo.yaml")
+    varied = {name for cell in made for name in cell.varied}
+    assert varied >= {
+        "levers.precision.dtype", "levers.attention_slicing", "generation.num_inference_steps", "generation.num_angles",
+    }  # fmt: skip

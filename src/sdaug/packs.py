@@ -124,11 +124,13 @@ def _insightface(folder: Path, name: str) -> FacePack:
         raise PackError(f"face pack folder {folder} holds no recogniser, only {', '.join(m.name for m in models)}")
     analysis.prepare(ctx_id=-1, det_thresh=0.5, det_size=(640, 640))
 
+    detector: Any = analysis.det_model
+
     def detect(image: np.ndarray) -> list[tuple[Detection, np.ndarray | None]]:
         found = {}
         for share, side in _SCALES:
             canvas, pad = padded(image, share)
-            boxes, points = analysis.det_model.detect(np.ascontiguousarray(canvas[..., ::-1]), input_size=(side, side))
+            boxes, points = detector.detect(np.ascontiguousarray(canvas[..., ::-1]), input_size=(side, side))
             for row, five in zip(boxes, points, strict=True):
                 x0, y0, x1, y1, score = (float(v) for v in row)
                 found[Detection((x0 - pad, y0 - pad, x1 - pad, y1 - pad), score)] = five - pad

@@ -1,6 +1,7 @@
 """`sdaug augment`"""
 
 import json
+from functools import partial
 from typing import Any
 
 import click
@@ -41,7 +42,7 @@ def command(photo: str, out: str, as_json: bool, **options: Any) -> None:
     try:
         check_free(folder)
         with tqdm(total=options["num_angles"], desc="angles", unit="angle", disable=None, leave=False) as bar:
-            record = augmentor.augment(source, face=which, progress=lambda done, _: bar.update(done - bar.n))
+            record = augmentor.augment(source, face=which, progress=partial(_advance, bar))
         write_augmentation(folder, record)
     except PhotoError as error:
         raise refusal(photo, error) from error
@@ -61,6 +62,10 @@ def command(photo: str, out: str, as_json: bool, **options: Any) -> None:
         click.echo(f"{len(record.accepted)} of {len(record.angles)} accepted, in {out}")
     if not record.accepted:
         raise click.exceptions.Exit(1)
+
+
+def _advance(bar: tqdm, done: int, total: int) -> None:
+    bar.update(done - bar.n)
 
 
 def table(manifest: dict[str, Any]) -> str:

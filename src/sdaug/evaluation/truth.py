@@ -51,7 +51,7 @@ def makers(photo: Photo, face: Face, pack: FacePack) -> dict[str, Callable[[Pose
 def compare_views(views: Mapping[Pose, Photo], pack: FacePack) -> list[dict[str, Any]]:
     """Every turned view made from the frontal one and compared with the truth; one row a view.
 
-    A view in which no face is found scores 0 and its pose error is 90 degrees. Raises PhotoError without a frontal face.
+    A view in which no face is found scores 0 and its pose error is 90 degrees. PhotoError without a frontal face.
     """
     frontal = views[Pose(0, 0)]
     face = largest_face(pack, frontal.pixels)

@@ -12,11 +12,11 @@ def pyramid_fill(image: np.ndarray, known: np.ndarray) -> np.ndarray:
     """
     if not known.any():
         return np.full_like(image, 127)
-    weights = [known.astype(np.float32)]
-    colours = [image.astype(np.float32) * weights[0][..., None]]
+    weights: list[np.ndarray] = [known.astype(np.float32)]
+    colours: list[np.ndarray] = [image.astype(np.float32) * weights[0][..., None]]
     while min(weights[-1].shape) > 2:
-        weights.append(cv2.pyrDown(weights[-1]))
-        colours.append(cv2.pyrDown(colours[-1]))
+        weights.append(np.asarray(cv2.pyrDown(weights[-1])))
+        colours.append(np.asarray(cv2.pyrDown(colours[-1])))
     filled = colours[-1] / np.maximum(weights[-1], 1e-6)[..., None]
     for weight, colour in zip(weights[-2::-1], colours[-2::-1], strict=True):
         coarse = cv2.pyrUp(filled, dstsize=weight.shape[::-1])

@@ -17,14 +17,14 @@ OVAL = (
 LEFT_SIDE, RIGHT_SIDE = 454, 234
 """Outline landmarks before the subject's left and right ear."""
 
-CAMERA_DISTANCE = 5.0
+CAMERA_DISTANCE = 7.0
 """Assumed distance from camera to head, in face widths: a portrait at about one metre."""
 
-DEPTH_LINEAR, DEPTH_SQUARE, DEPTH_TILT = 1.511, 0.727, -0.070
-"""Metric depth = LINEAR z + SQUARE z^2 + TILT y of MediaPipe's z and y, in face widths from the ears, head's own frame.
+DEPTH_LINEAR, DEPTH_SQUARE, DEPTH_TILT = 1.2, 0.3, -0.09
+"""Metric depth = LINEAR z + SQUARE z^2 + TILT y of MediaPipe's z and y, in face widths from the ears, head frame.
 
-MediaPipe's noses stand out too far, its cheeks fall back too little and its chins lie too far back. Fitted to the stereo
-depth of one 3-D head and used unchanged for everybody; see docs/decisions/0002-depth.md."""
+MediaPipe's noses stand out too far, cheeks fall back too little, its chins lie too far back: chosen on one 3-D head,
+used unchanged for everybody; see docs/decisions/0002-depth.md."""
 
 _FRONT = np.linspace(0, 1, 6)[1:] * np.pi / 2
 """Angles of the rings between the face's outline (0) and the skull's (90 degrees)."""
@@ -83,7 +83,7 @@ def metric_depth(landmarks: np.ndarray, pose: Pose) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Reach:
-    """How far the head goes beyond the face's outline in each of its K directions, pixels: all (K,) but radial (K, 2)."""
+    """How far the head goes beyond the face's outline in each of K directions, pixels: all (K,) but radial (K, 2)."""
 
     radial: np.ndarray
     up: np.ndarray

@@ -21,7 +21,7 @@ def triangle_index(corners: np.ndarray, depth: np.ndarray, size: int) -> np.ndar
     canvas = np.full((size, size), -1, np.int32)
     fixed = np.round(corners * (1 << _SHIFT)).astype(np.int32)
     for index in np.argsort(-depth, kind="stable"):
-        cv2.fillConvexPoly(canvas, fixed[index], int(index), cv2.LINE_8, _SHIFT)
+        cv2.fillConvexPoly(canvas, fixed[index], [float(index)], cv2.LINE_8, _SHIFT)
     return canvas
 
 

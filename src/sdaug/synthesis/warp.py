@@ -24,8 +24,8 @@ FACE_SHARE = 0.50
 class Stage:
     """A source photo made ready for turning; shared by all its views.
 
-    image: (SIZE, SIZE, 3) uint8 RGB, the photo framed about the head. layer: the head's own colours, continued beyond its
-    outline so that no background clings to it. plate: the photo with the head taken out.
+    image: (SIZE, SIZE, 3) uint8 RGB, the photo framed about the head. layer: the head's own colours, continued beyond
+    its outline so that no background clings to it. plate: the photo with the head taken out.
     matte: (SIZE, SIZE) float32, 1 where a pixel moves with the head. inside: (SIZE, SIZE) float32, 1 inside the photo.
     """
 
@@ -37,30 +37,26 @@ class Stage:
     head: HeadModel
 
 
-def _frame(photo: Photo, face: Face) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Photo, its coverage and the landmarks, scaled and shifted so that the face takes FACE_SHARE of a SIZE square."""
-    oval = face.landmarks[list(OVAL)]
+def _frame(photo: Photo, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Photo, its coverage and `landmarks`, scaled and shifted so that the face takes FACE_SHARE of a SIZE square."""
+    oval = landmarks[list(OVAL)]
     middle = (oval[:, :2].max(0) + oval[:, :2].min(0)) / 2
-    tall = float(np.ptp(oval[:, 1]))
-    wide = float(np.ptp(oval[:, 0]))
-    scale = FACE_SHARE * SIZE / max(tall, 1.25 * wide)
+    scale = float(FACE_SHARE * SIZE / max(np.ptp(oval[:, 1]), 1.25 * np.ptp(oval[:, 0])))
     shift = np.array([SIZE / 2, SIZE * 0.53]) - scale * middle
-    place = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
-    flags = cv2.INTER_AREA if scale < 0.5 else cv2.INTER_CUBIC
     pixels = photo.pixels
+    place = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]], np.float64)
     if scale < 0.5:
         pixels = cv2.resize(pixels, None, fx=2 * scale, fy=2 * scale, interpolation=cv2.INTER_AREA)
-        place = place @ np.diag([1 / (2 * scale), 1 / (2 * scale), 1])
-    image = cv2.warpAffine(pixels, place, (SIZE, SIZE), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    inside = cv2.warpAffine(np.ones(pixels.shape[:2], np.float32), place, (SIZE, SIZE), borderValue=0)
-    landmarks = face.landmarks * np.float32(scale) + np.array([*shift, 0], np.float32)
-    return image, inside, landmarks
+        place[:, :2] = [[0.5, 0], [0, 0.5]]
+    image = cv2.warpAffine(pixels, place, (SIZE, SIZE), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    inside = cv2.warpAffine(np.ones(pixels.shape[:2], np.float32), place, (SIZE, SIZE))
+    return image, inside, landmarks * np.float32(scale) + np.array([*shift, 0], np.float32)
 
 
 def _polygon(points: np.ndarray, size: int, softness: float) -> np.ndarray:
     """A filled polygon (N, 2) with a soft edge: (size, size) float32, 0..1."""
     mask = np.zeros((size, size), np.float32)
-    cv2.fillPoly(mask, [np.round(points).astype(np.int32)], 1.0)
+    cv2.fillPoly(mask, [np.round(points).astype(np.int32)], [1.0])
     return cv2.GaussianBlur(mask, (0, 0), softness)
 
 
@@ -108,8 +104,10 @@ def _plate(
 
 
 def set_stage(photo: Photo, face: Face, mesh: FaceMesh) -> Stage:
-    """Frames `photo` about `face` and separates head from background."""
-    image, inside, landmarks = _frame(photo, face)
+    """Frames `photo` about `face` and parts head from background; raises ValueError for a face without landmarks."""
+    if face.landmarks is None or face.pose is None:
+        raise ValueError("the face has no landmarks; expected one that the landmark network can read")
+    image, inside, landmarks = _frame(photo, face.landmarks)
     outline = landmarks[list(OVAL), :2]
     person = mesh.person(image)
     head = build_head(landmarks, face.pose, person, inside)

@@ -18,16 +18,20 @@ class Choice:
     why: str
 
 
-def raw_outcome(angle: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a setting itself made of an angle: the diffusion image before any ladder step, or the warp if asked for."""
-    return angle["raw"] if angle["raw"] is not None else angle
+def raw_outcome(angle: Mapping[str, Any], backend: str) -> Mapping[str, Any] | None:
+    """What a setting itself made of an angle: the diffusion image before any ladder step, or the warp if asked for.
+
+    None where diffusion was asked for and made nothing: the ladder's warp must not speak for it.
+    """
+    return angle if backend == "warp" else angle["raw"]
 
 
-def raw_similarity(angle: Mapping[str, Any], recogniser: str) -> float | None:
+def raw_similarity(angle: Mapping[str, Any], backend: str, recogniser: str) -> float | None:
     """Similarity of the raw output to the source: at the requested landmarks for diffusion, as detected for a warp."""
-    raw = angle["raw"]
-    found = angle["similarity"] if raw is None else raw["similarity_at_requested_landmarks"]
-    return found.get(recogniser)
+    raw = raw_outcome(angle, backend)
+    if raw is None:
+        return None
+    return raw["similarity" if backend == "warp" else "similarity_at_requested_landmarks"].get(recogniser)
 
 
 def pose_error_deg(angle: Mapping[str, Any]) -> float | None:
@@ -44,7 +48,8 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 def metrics(result: Mapping[str, Any]) -> dict[str, float | None]:
     """The figures of one finished cell, units in the names; None = could not be measured."""
-    angles = result["record"]["angles"]
+    angles, backend = result["record"]["angles"], result["settings"]["backend"]
+    raws = [raw_outcome(angle, backend) for angle in angles]
     latency, memory = result["latency_s"], result["record"]["memory"]
     call = float(np.median(latency["call"])) if latency["call"] else None
     errors = [pose_error_deg(angle) for angle in angles if angle["accepted"]]
@@ -56,14 +61,14 @@ def metrics(result: Mapping[str, Any]) -> dict[str, float | None]:
         "latency.per_angle_p50_s": None if call is None else call / len(angles),
         "memory.resident_peak_bytes": memory["resident_peak"],
         "memory.cuda_allocated_peak_bytes": memory["cuda_allocated_peak"],
-        "raw.accepted": float(sum(raw_outcome(angle)["accepted"] for angle in angles)),
+        "raw.accepted": float(sum(raw is not None and raw["accepted"] for raw in raws)),
         "final.accepted": float(sum(angle["accepted"] for angle in angles)),
         "angles": float(len(angles)),
         "final.pose_error_deg_median": float(np.median(known_errors)) if known_errors else None,
     }
     for name in result["record"]["pack"]["recognisers"]:
         kept = [angle["similarity"].get(name) for angle in angles if angle["accepted"]]
-        figures[f"raw.similarity.{name}"] = _mean([raw_similarity(angle, name) for angle in angles])
+        figures[f"raw.similarity.{name}"] = _mean([raw_similarity(angle, backend, name) for angle in angles])
         figures[f"final.similarity.{name}"] = _mean(kept)
         figures[f"final.share_above_0.8.{name}"] = _mean([float(v > 0.8) for v in kept if v is not None])
     return figures
@@ -88,8 +93,10 @@ def choose(results: Sequence[Mapping[str, Any]]) -> Choice:
     passing = []
     for result in finished:
         figures = metrics(result)
-        speed = figures["latency.per_angle_p50_s"] or figures["latency.first_call_s"]
-        if figures["raw.accepted"] == figures["angles"] and speed is not None:
+        speed = figures["latency.per_angle_p50_s"]
+        if speed is None:
+            speed = result["latency_s"]["first_call"] / len(result["record"]["angles"])
+        if figures["raw.accepted"] == figures["angles"]:
             passing.append((speed, len(result["settings"]["levers"]), result["key"], result["settings"]["backend"]))
     if not passing:
         return Choice(None, f"no setting chosen: none of {len(finished)} had its raw output accepted at every angle")

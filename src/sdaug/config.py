@@ -3,7 +3,7 @@
 import difflib
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 DEFAULT_MODEL = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 DEFAULT_CONTROLNET = "CrucibleAI/ControlNetMediaPipeFace"
@@ -19,7 +19,7 @@ def nearest(word: str, known: list[str]) -> str:
     >>> nearest("stepps", ["steps", "seed"])
     "did you mean 'steps'? there are: seed, steps"
     """
-    close = difflib.get_close_matches(word, known, n=1)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{hint}there are: {', '.join(sorted(known))}"
 
@@ -28,6 +28,14 @@ class Config(BaseModel):
     """Base of every configuration: frozen, unknown keys refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _yes_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """YAML reads `yes` as true, and Python true as 1."""
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation in (int, float):
+            raise ValueError("expected a number, not yes or no")
+        return value
 
 
 class ModelSettings(Config):

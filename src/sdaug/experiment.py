@@ -1,5 +1,6 @@
 """Experiment files: validated whole before anything starts, and expanded into settings with stable keys."""
 
+import copy
 import hashlib
 import itertools
 import json
@@ -15,6 +16,7 @@ from pydantic import ValidationError
 from sdaug import plugins
 from sdaug.config import Config, GenerationSettings, RunSettings, nearest
 from sdaug.face.photo import read_photo
+from sdaug.packs import PackError, check_pack
 from sdaug.photos import photo_path
 from sdaug.types import PhotoError
 
@@ -107,29 +109,49 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 
 def _validated(base: Mapping[str, Any], varied: Mapping[str, Any], faults: list[str]) -> RunSettings | None:
-    tree = json.loads(json.dumps(base))
+    """The settings of one cell, or None with every fault appended to `faults`."""
+    known = len(faults)
+    tree = copy.deepcopy(dict(base))
     for dotted, value in varied.items():
-        _put(tree, dotted, value)
+        _put(tree, dotted, value, faults)
+    faults.extend(_plugin_faults(tree))
     try:
         settings = RunSettings(**tree)
     except ValidationError as error:
         faults.extend(_faults(error, RunSettings))
         return None
-    known = len(faults)
-    for package, chosen in (("sdaug.levers", settings.levers), ("sdaug.quality", settings.gate.measures)):
-        for name, options in chosen.items():
-            try:
-                plugins.load(package, name, options)
-            except plugins.PluginError as error:
-                faults.append(str(error))
+    try:
+        check_pack(settings.pack)
+    except PackError as error:
+        faults.append(str(error))
     return settings if len(faults) == known else None
 
 
-def _put(tree: dict[str, Any], dotted: str, value: Any) -> None:
+def _plugin_faults(tree: Mapping[str, Any]) -> list[str]:
+    """Unknown levers, quality measures and recognisers, and unknown options of known ones."""
+    faults = []
+    gate = tree.get("gate")
+    gate = gate if isinstance(gate, dict) else {}
+    for package, chosen in (("sdaug.levers", tree.get("levers")), ("sdaug.quality", gate.get("measures"))):
+        for name, options in chosen.items() if isinstance(chosen, dict) else ():
+            try:
+                plugins.load(package, name, options)
+            except (plugins.PluginError, TypeError) as error:
+                faults.append(str(error))
+    similar = gate.get("min_similarity")
+    known = plugins.names("sdaug.recognition")
+    unknown = [name for name in similar if name not in known] if isinstance(similar, dict) else []
+    return faults + [f"unknown recogniser {name!r}; {nearest(str(name), known)}" for name in unknown]
+
+
+def _put(tree: dict[str, Any], dotted: str, value: Any, faults: list[str]) -> None:
     """Sets `a.b.c` in nested dictionaries; a lever set to null is taken out."""
     *parents, last = dotted.split(".")
     for parent in parents:
         tree = tree.setdefault(parent, {})
+        if not isinstance(tree, dict):
+            faults.append(f"setting {parent!r} is {tree!r}; expected a mapping, since {dotted!r} is varied")
+            return
     if value is None and parents == ["levers"]:
         tree.pop(last, None)
     else:

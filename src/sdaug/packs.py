@@ -71,23 +71,28 @@ def _box_points(box: tuple[float, float, float, float]) -> np.ndarray:
     return unit * [x1 - x0, y1 - y0] + [x0, y0]
 
 
+def check_pack(name: str) -> None:
+    """Raises PackError unless `name` is a folder or a known pack; looks at no file inside it."""
+    known = ["embedded", *INSIGHTFACE_PACKS]
+    if name not in known and not Path(name).expanduser().is_dir():
+        raise PackError(f"unknown face pack {name!r}: neither a folder nor a known name; {nearest(name, known)}")
+
+
 def load_pack(name: str) -> FacePack:
     """The pack `embedded` (MediaPipe and dlib, from PyPI alone), an insightface folder, or an insightface name."""
+    check_pack(name)
     if name == "embedded":
         return _embedded()
     if Path(name).expanduser().is_dir():
         return _insightface(Path(name).expanduser().resolve(), Path(name).name)
-    if name in INSIGHTFACE_PACKS:
-        folder = Path("~/.insightface/models").expanduser() / name
-        if not folder.is_dir():
-            raise PackError(
-                f"face pack {name!r} is not on this machine (looked for {folder}); fetch it with "
-                f"'python -c \"from insightface.app import FaceAnalysis; FaceAnalysis({name!r})\"' "
-                "(non-commercial research licence), or give a folder"
-            )
-        return _insightface(folder, name)
-    known = ["embedded", *INSIGHTFACE_PACKS]
-    raise PackError(f"unknown face pack {name!r}: neither a folder nor a known name; {nearest(name, known)}")
+    folder = Path("~/.insightface/models").expanduser() / name
+    if not folder.is_dir():
+        raise PackError(
+            f"face pack {name!r} is not on this machine (looked for {folder}); fetch it with "
+            f"'python -c \"from insightface.app import FaceAnalysis; FaceAnalysis({name!r})\"' "
+            "(non-commercial research licence), or give a folder"
+        )
+    return _insightface(folder, name)
 
 
 def _embedded() -> FacePack:

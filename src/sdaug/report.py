@@ -49,8 +49,9 @@ class Sweep:
             if result["status"] != "finished":
                 continue
             angles = result["record"]["angles"]
-            for stage, outcomes in (("raw", [raw_outcome(a) for a in angles]), ("final", angles)):
-                counts = Counter(reason for outcome in outcomes for reason in outcome["reasons"])
+            raws = [raw_outcome(angle, result["settings"]["backend"]) for angle in angles]
+            for stage, outcomes in (("raw", raws), ("final", angles)):
+                counts = Counter(reason for outcome in outcomes if outcome for reason in outcome["reasons"])
                 rows += [
                     {"key": result["key"], "stage": stage, "reason": r, "angles": n} for r, n in sorted(counts.items())
                 ]

@@ -54,7 +54,9 @@ def test_generate_single_angle(random_model, random_record, astronaut, astronaut
     kept = random_record.angles[0].image
     assert np.array_equal(image, kept[..., ::-1]) and not np.array_equal(image, kept)
     # the record's picture is RGB: its colours are those of the photo, whose suit is orange
-    assert kept[..., 0].mean() > kept[..., 2].mean() and astronaut.pixels[..., 0].mean() > astronaut.pixels[..., 2].mean()
+    assert (
+        kept[..., 0].mean() > kept[..., 2].mean() and astronaut.pixels[..., 0].mean() > astronaut.pixels[..., 2].mean()
+    )
 
 
 def test_generate_all_angles(warp, warp_record, astronaut_bgr):

@@ -105,7 +105,9 @@ def test_a_view_turns_the_way_it_was_asked_by_at_least_half(index, views, embedd
     assert abs(found.roll_deg) < 8
 
 
-@pytest.mark.parametrize("pose", [Pose(30, 0), Pose(-30, 0), Pose(0, 20), Pose(0, -20), Pose(0, 0, 15), Pose(0, 0, -15)])
+@pytest.mark.parametrize(
+    "pose", [Pose(30, 0), Pose(-30, 0), Pose(0, 20), Pose(0, -20), Pose(0, 0, 15), Pose(0, 0, -15)]
+)
 def test_both_signs_of_every_axis_turn_apart(pose, stage, embedded):
     found = seen(embedded, turn(stage, pose)).pose
     for axis in ("yaw_deg", "pitch_deg", "roll_deg"):

@@ -13,6 +13,7 @@ COMMANDS = {
     "verify": "Check an enrolment bundle.",
     "sweep": "Run an experiment file, resuming what is unfinished.",
     "report": "One self-contained HTML page about a sweep.",
+    "evaluate": "Is the view right?",
     "doctor": "Is this machine ready?",
 }
 

@@ -17,7 +17,9 @@ def command() -> None:
 
 @command.command()
 @click.option("--head3d", default=None, help=f"Folder of renders at known pose.  [default: ${FACES_VARIABLE}/head3d]")
-@click.option("--pack", default="embedded", show_default=True, envvar=PACK_VARIABLE, show_envvar=True, help="Face pack.")
+@click.option(
+    "--pack", default="embedded", show_default=True, envvar=PACK_VARIABLE, show_envvar=True, help="Face pack."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the whole report as JSON.")
 def truth(head3d: str | None, pack: str, as_json: bool) -> None:
     """Make every view of a 3-D head from its frontal one and compare it with the true view."""

@@ -44,13 +44,15 @@ class HeadModel:
     """A textured head in its own upright frontal frame, origin at the centre of rotation, unit: source pixels.
 
     vertices: (V, 3) float64. texture: (V, 2) float32, where each vertex is seen in the source. triangles: (T, 3) int32.
-    seen: (V,) float32, 1 = the source shows this point, 0 = guessed (behind the outline). centre: (3,) of the rotation
+    outside: (T,) float64, the sign that a triangle's projected area has when its outer side faces the camera. seen: (V,)
+    float32, 1 = the source shows this point, 0 = guessed (behind the outline). centre: (3,) of the rotation
     in the source image. distance: camera to centre, pixels. The first 468 vertices are the landmarks.
     """
 
     vertices: np.ndarray
     texture: np.ndarray
     triangles: np.ndarray
+    outside: np.ndarray
     seen: np.ndarray
     centre: np.ndarray
     distance: float
@@ -183,4 +185,14 @@ def build_head(landmarks: np.ndarray, pose: Pose, person: np.ndarray, inside: np
         start = behind + ring * columns
         texture[start : start + columns] = edge + (inner - edge) * np.sin(psi)
     seen = np.concatenate([np.ones(len(face) + len(front)), np.zeros(len(back))]).astype(np.float32)
-    return HeadModel(vertices, texture.astype(np.float32), triangles, seen, centre, distance, iris)
+    outside = _outside(vertices[triangles], seen[triangles].min(1) > 0)
+    return HeadModel(vertices, texture.astype(np.float32), triangles, outside, seen, centre, distance, iris)
+
+
+def _outside(corners: np.ndarray, sheet: np.ndarray) -> np.ndarray:
+    """`HeadModel.outside` of triangles (T, 3, 3): the sheet faces the camera in the frontal head, the back outwards."""
+    a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    normal = np.cross(a, b)
+    # towards the camera is towards negative z, and such a triangle's projected area has the sign of -normal z
+    away = np.where((normal * corners.mean(1)).sum(1) > 0, -1.0, 1.0)
+    return np.where(sheet, np.sign(normal[:, 2]), away)

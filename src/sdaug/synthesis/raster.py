@@ -26,15 +26,30 @@ def triangle_index(corners: np.ndarray, depth: np.ndarray, size: int) -> np.ndar
 
 
 def affine_maps(corners: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Per triangle the affine function of (x, y, 1) with `values` (T, 3, C) at its `corners` (T, 3, 2): (T, C, 3)."""
-    ones = np.ones((*corners.shape[:2], 1))
-    system = np.concatenate([corners, ones], axis=2)
-    return np.linalg.solve(system, values).transpose(0, 2, 1)
+    """Per triangle the affine function of (x, y, 1) with `values` (T, 3, C) at its `corners` (T, 3, 2): (T, C, 3).
+
+    Triangles must not be degenerate.
+    """
+    a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    u, v = values[:, 1] - values[:, 0], values[:, 2] - values[:, 0]
+    area = facing(corners)[:, None]
+    along_x = (u * b[:, 1:] - v * a[:, 1:]) / area
+    along_y = (v * a[:, :1] - u * b[:, :1]) / area
+    constant = values[:, 0] - along_x * corners[:, 0, :1] - along_y * corners[:, 0, 1:]
+    return np.stack([along_x, along_y, constant], axis=2)
 
 
 def interpolate(index: np.ndarray, maps: np.ndarray) -> np.ndarray:
-    """The triangles' affine functions `maps` (T, C, 3) evaluated where `index` (H, W) shows them: (H, W, C) float32."""
-    height, width = index.shape
-    y, x = np.mgrid[:height, :width].astype(np.float32)
-    chosen = maps.astype(np.float32)[np.maximum(index, 0)]
-    return chosen[..., 0] * x[..., None] + chosen[..., 1] * y[..., None] + chosen[..., 2]
+    """The triangles' affine functions `maps` (T, C, 3) evaluated where `index` (H, W) shows them: (H, W, C) float32.
+
+    Zero where no triangle is seen.
+    """
+    spots = np.flatnonzero(index >= 0)
+    y, x = np.divmod(spots.astype(np.int32), np.int32(index.shape[1]))
+    chosen = maps.astype(np.float32)[index.ravel()[spots]]
+    found = chosen[..., 0] * x[:, None].astype(np.float32)
+    found += chosen[..., 1] * y[:, None].astype(np.float32)
+    found += chosen[..., 2]
+    whole = np.zeros((index.size, maps.shape[1]), np.float32)
+    whole[spots] = found
+    return whole.reshape(*index.shape, -1)

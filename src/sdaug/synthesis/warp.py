@@ -20,6 +20,13 @@ FACE_SHARE = 0.50
 """Height of the face outline as a share of the image."""
 
 
+MAX_STRETCH = 4.0
+"""A source pixel drawn over this many pixels' length is not trusted at all, over half of it fully."""
+
+UNSEEN = 0.25
+"""Below this validity a pixel belongs to the hole."""
+
+
 @dataclass(frozen=True)
 class Stage:
     """A source photo made ready for turning; shared by all its views.
@@ -34,6 +41,7 @@ class Stage:
     plate: np.ndarray
     matte: np.ndarray
     inside: np.ndarray
+    untouched: np.ndarray
     head: HeadModel
 
 
@@ -115,51 +123,54 @@ def set_stage(photo: Photo, face: Face, mesh: FaceMesh) -> Stage:
     plate = _plate(image, inside, person, matte, _neck(person, outline))
     own = cv2.erode((matte > 0.9).astype(np.float32), np.ones((7, 7), np.uint8))
     layer = np.where((own > 0)[..., None], image, pyramid_fill(image, own))
-    return Stage(image, layer, plate, matte, inside, head)
+    untouched = np.where(matte > 0.04, 0, inside).astype(np.float32)
+    return Stage(image, layer, plate, matte, inside, untouched, head)
 
 
 def turn(stage: Stage, pose: Pose) -> View:
     """The staged head at `pose`. Vectorised but for the painting of some thousand triangles."""
-    head, size = stage.head, stage.image.shape[0]
+    head = stage.head
     posed = head.vertices @ rotation(pose).T
     flat = project(posed, head.distance) + head.centre[:2]
-    corners = flat[head.triangles]
-    source = head.texture[head.triangles].astype(np.float64)
-    # orientation is judged against the source, where the sheet's triangles all face the camera
-    upright = facing(head.vertices[head.triangles][..., :2])
-    area = facing(corners)
-    sheet = head.seen[head.triangles].min(1) > 0
-    front = np.where(sheet, area * np.sign(upright) > 1e-3, area * _outward(head) > 1e-3)
-    corners, source = corners[front], source[front]
-    depth = posed[head.triangles[front], 2].mean(1)
+    index, where = _look_up(head, posed, flat)
+    rows, columns = _window((index >= 0) | (stage.matte > 0))
+    index, where = index[rows, columns], where[rows, columns]
 
-    index = triangle_index(corners, depth, size)
-    stretch = np.sqrt(np.abs(area[front]) / np.maximum(np.abs(facing(source)), 1e-3))
-    seen = head.seen[head.triangles[front]]
-    trust = np.clip((4.0 - stretch) / 2, 0, 1)[:, None] * seen
-    values = np.concatenate([source, trust[..., None]], axis=2)
-    where = interpolate(index, affine_maps(corners, values))
-    where[..., 2] = cv2.GaussianBlur(where[..., 2], (0, 0), 3)
+    x, y, trust = (np.ascontiguousarray(where[..., channel]) for channel in range(3))
     covered = (index >= 0).astype(np.float32)
+    layer = cv2.remap(stage.layer, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    known = cv2.remap(np.dstack([stage.matte, stage.inside]), x, y, cv2.INTER_LINEAR)
+    alpha = cv2.GaussianBlur(known[..., 0] * covered, (0, 0), 0.8)
+    image, valid = stage.plate.copy(), stage.untouched.copy()
+    image[rows, columns] = cv2.blendLinear(layer, stage.plate[rows, columns], alpha, 1 - alpha)
+    own = cv2.GaussianBlur(trust, (0, 0), 3) * covered * known[..., 1]
+    valid[rows, columns] = np.clip(alpha * own + (1 - alpha) * stage.untouched[rows, columns], 0, 1)
 
-    layer = cv2.remap(stage.layer, where[..., 0], where[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    alpha = cv2.remap(stage.matte * 1.0, where[..., 0], where[..., 1], cv2.INTER_LINEAR) * covered
-    alpha = cv2.GaussianBlur(alpha, (0, 0), 0.8)
-    inside = cv2.remap(stage.inside, where[..., 0], where[..., 1], cv2.INTER_LINEAR)
-    image = layer * alpha[..., None] + stage.plate * (1 - alpha[..., None])
-
-    own = np.clip(where[..., 2], 0, 1) * covered * inside
-    untouched = (1 - stage.matte) * stage.inside
-    valid = np.clip(alpha * own + (1 - alpha) * np.where(stage.matte > 0.04, 0, untouched), 0, 1).astype(np.float32)
-    landmarks = np.concatenate([posed[:MESH], head.iris @ rotation(pose).T])
-    placed = np.column_stack([project(landmarks, head.distance) + head.centre[:2], landmarks[:, 2]])
-    return View(pose, np.clip(np.round(image), 0, 255).astype(np.uint8), valid, valid < 0.25, placed.astype(np.float32))
+    iris = head.iris @ rotation(pose).T
+    iris_flat = project(iris, head.distance) + head.centre[:2]
+    points = np.concatenate([flat[:MESH], iris_flat]), np.concatenate([posed[:MESH, 2], iris[:, 2]])
+    return View(pose, image, valid, valid < UNSEEN, np.column_stack(points).astype(np.float32))
 
 
-def _outward(head: HeadModel) -> np.ndarray:
-    """The sign that makes each triangle's projected area positive when its outside faces the camera: (T,)."""
-    corners = head.vertices[head.triangles]
-    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    outside = (normal * corners.mean(1)).sum(1) > 0
-    # a normal that points outward has z < 0 when it faces the camera, and then a negative projected area
-    return np.where(outside, -1.0, 1.0)
+def _look_up(head: HeadModel, posed: np.ndarray, flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which triangle each pixel shows, and per pixel where in the source to look and how far to trust it.
+
+    posed: (V, 3) vertices in camera space, flat: (V, 2) their pixels. Returns (SIZE, SIZE) int32 and (.., 3) float32.
+    """
+    corners = flat[head.triangles]
+    area = facing(corners)
+    front = area * head.outside > 1e-3
+    triangles = head.triangles[front]
+    corners, source = corners[front], head.texture[triangles]
+    index = triangle_index(corners, posed[triangles, 2].mean(1), SIZE)
+    stretch = np.sqrt(np.abs(area[front]) / np.maximum(np.abs(facing(source)), 1e-3))
+    trust = np.clip((MAX_STRETCH - stretch) / (MAX_STRETCH / 2), 0, 1)[:, None] * head.seen[triangles]
+    return index, interpolate(index, affine_maps(corners, np.dstack([source, trust])))
+
+
+def _window(mask: np.ndarray) -> tuple[slice, slice]:
+    """Rows and columns that hold all of `mask` (H, W) bool; everything if it is empty."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if rows.size == 0:
+        return slice(None), slice(None)
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)

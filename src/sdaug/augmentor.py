@@ -97,7 +97,7 @@ class GenerativeAugmentor:
         """
         generation = self._generation(num_angles, seed)
         started = time.perf_counter()
-        source = self._choose(photo, face)
+        source, alone = self._choose(photo, face)
         timings = {"detect_s": time.perf_counter() - started}
 
         diffusion = self._diffusion() if self.settings.backend == "diffusion" else _Loaded()
@@ -118,7 +118,7 @@ class GenerativeAugmentor:
         timings["angles_s"] = sum(angle.latency_s for angle in angles)
         timings["total_s"] = time.perf_counter() - started
         return Augmentation(
-            source=_source_facts(photo, source, gate),
+            source=_source_facts(photo, source, gate) | {"only_face": alone},
             pack=self.pack.facts,
             generator=self._generator_facts(generation, diffusion),
             angles=tuple(angles),
@@ -192,8 +192,8 @@ class GenerativeAugmentor:
         chosen = self.settings.generation.model_dump() | {k: v for k, v in given.items() if v is not None}
         return GenerationSettings(**chosen)
 
-    def _choose(self, photo: Photo, which: int | str | None) -> Face:
-        """The face to turn; raises PhotoError naming why there is none."""
+    def _choose(self, photo: Photo, which: int | str | None) -> tuple[Face, bool]:
+        """The face to turn and whether it is the photo's only one; raises PhotoError naming why there is none."""
         faces = sorted(self.pack.faces(photo.pixels), key=lambda f: f.box[0])
         if not faces:
             raise PhotoError(Reason.NO_FACE, "no face was found in the photo; expected one face, looking at the camera")
@@ -207,7 +207,7 @@ class GenerativeAugmentor:
         if isinstance(which, str) and which != "largest":
             raise ValueError(f"face must be an index or 'largest', got {which!r}")
         face = faces[which] if isinstance(which, int) else max(faces, key=area)
-        return _usable(face, self.settings.min_source_face_px)
+        return _usable(face, self.settings.min_source_face_px), len(faces) == 1
 
     def _diffusion(self) -> _Loaded:
         """The generator, loaded once; without weights or memory the reasons instead, or the error under `strict`."""

@@ -3,7 +3,7 @@
 import difflib
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 DEFAULT_MODEL = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 DEFAULT_CONTROLNET = "CrucibleAI/ControlNetMediaPipeFace"
@@ -28,14 +28,6 @@ class Config(BaseModel):
     """Base of every configuration: frozen, unknown keys refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _yes_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """YAML reads `yes` as true, and Python true as 1."""
-        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation in (int, float):
-            raise ValueError("expected a number, not yes or no")
-        return value
 
 
 class ModelSettings(Config):
@@ -63,6 +55,14 @@ class GenerationSettings(Config):
     controlnet_conditioning_scale: float = Field(default=0.65, ge=0.0)
     strength: float = Field(default=0.45, gt=0.0, le=1.0)
     seed: int = Field(default=0, ge=0)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _yes_is_no_number(cls, value: Any) -> Any:
+        """YAML reads `yes` as true, and Python true as 1."""
+        if isinstance(value, bool):
+            raise ValueError("expected a number, not yes or no")
+        return value
 
 
 class GateSettings(Config):

@@ -23,6 +23,10 @@ MAX_STORED_PX = 2048
 """A recogniser looks at 112 or 150 px of it; larger photos are scaled down before they are stored and embedded."""
 
 
+CROP_MARGIN = 0.5
+"""What a crop keeps around a face, as a share of its size."""
+
+
 def enrol(
     photos: Sequence[Photo],
     subject: str,
@@ -95,12 +99,22 @@ def captured(photo: Photo, record: Augmentation) -> BundleSample:
     return BundleSample(
         origin="captured",
         role="source",
-        image=storable(photo.pixels),
+        image=storable(
+            photo.pixels if record.source["only_face"] else cropped(photo.pixels, record.source["face_box"])
+        ),
         parent_sha256=photo.sha256,
         accepted=True,
         measured=record.source["pose"],
         quality=record.source["quality"],
     )
+
+
+def cropped(pixels: np.ndarray, box: Sequence[float]) -> np.ndarray:
+    """The surroundings of one face (x0, y0, x1, y1): nobody else's face belongs in this person's bundle."""
+    x0, y0, x1, y1 = box
+    margin = CROP_MARGIN * max(x1 - x0, y1 - y0)
+    top, left = max(round(y0 - margin), 0), max(round(x0 - margin), 0)
+    return np.ascontiguousarray(pixels[top : round(y1 + margin), left : round(x1 + margin)])
 
 
 def storable(pixels: np.ndarray) -> np.ndarray:

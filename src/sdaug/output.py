@@ -19,17 +19,20 @@ class OutputError(ValueError):
 
 
 def check_free(folder: Path) -> None:
-    """Raises OutputError unless `folder` is free, empty, or an earlier augmentation."""
-    if folder.is_file():
-        raise OutputError(f"{folder} is a file; expected a folder")
-    if not folder.is_dir() or not any(folder.iterdir()):
+    """Raises OutputError unless `folder` is free, empty, or an earlier augmentation and nothing else."""
+    if folder.is_symlink() or folder.is_file():
+        raise OutputError(f"{folder} is a {'link' if folder.is_symlink() else 'file'}; expected a folder")
+    present = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if not present:
         return
     try:
-        schema = json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("schema")
-    except (OSError, ValueError, AttributeError):
-        schema = None
-    if schema != SCHEMA:
-        raise OutputError(f"{folder} is not empty and holds no earlier augmentation; give a free folder")
+        earlier = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        ours = {angle["image"] for angle in earlier["angles"]} | {MANIFEST} if earlier["schema"] == SCHEMA else set()
+    except (OSError, ValueError, KeyError, TypeError):
+        ours = set()
+    if strangers := sorted(present - ours):
+        some = ", ".join(strangers[:3])
+        raise OutputError(f"{folder} is not empty: no earlier augmentation wrote {some}; give a free folder")
 
 
 def marked_png(angle: AngleResult, record: Augmentation) -> bytes:

@@ -44,7 +44,16 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     commands = [
         ["sweep", "experiments/smoke.yaml", "--out", "build/smoke"],
         ["report", "experiments/smoke.yaml", "--out", "build/smoke/report.html"],
-        ["enrol", "astronaut", "--subject", "s", "--chosen", "build/smoke/chosen.json", "--out", "build/smoke/enrolment"],
+        [
+            "enrol",
+            "astronaut",
+            "--subject",
+            "s",
+            "--chosen",
+            "build/smoke/chosen.json",
+            "--out",
+            "build/smoke/enrolment",
+        ],
         ["verify", "build/smoke/enrolment"],
     ]
     with pytest.MonkeyPatch.context() as patch:
@@ -124,7 +133,9 @@ def test_different_raw_pixels_have_different_raw_similarity(results: dict[str, d
 def test_a_finished_sweep_runs_nothing_again(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(demo)
     before = {path: path.stat().st_mtime_ns for path in demo.glob("build/smoke/**/*.ipynb")}
-    result = CliRunner().invoke(main, ["sweep", "experiments/smoke.yaml", "--out", "build/smoke"], catch_exceptions=False)
+    result = CliRunner().invoke(
+        main, ["sweep", "experiments/smoke.yaml", "--out", "build/smoke"], catch_exceptions=False
+    )
     assert result.exit_code == 0 and before
     assert {path: path.stat().st_mtime_ns for path in demo.glob("build/smoke/**/*.ipynb")} == before
     assert len([run for run in read_runs(demo, "smoke") if PARENT_TAG not in run["tags"]]) == 1

@@ -171,25 +171,21 @@ def test_all_faults_are_listed_at_once_and_each_once():
     assert [text.count(each) for each in wanted] == [1] * len(wanted), text
 
 
-@pytest.mark.xfail(strict=True, reason="plug-ins are checked only where pydantic found nothing")
 def test_one_cells_setting_fault_does_not_hide_its_lever_fault():
     text = faults(base={"bakend": "warp", "levers": {"precison": {}}})
     assert "'bakend'" in text and "'precison'" in text
 
 
-@pytest.mark.xfail(strict=True, reason="a TypeError comes out of _put")
 @pytest.mark.parametrize("generation", [None, 5, "fast", [1]])
 def test_a_section_that_is_no_mapping_is_a_fault(generation):
     assert "generation" in faults(base={"generation": generation}, grid={"generation.seed": [1]})
 
 
-@pytest.mark.xfail(strict=True, reason="pydantic reads true as 1")
 def test_yes_is_not_a_number():
     """YAML reads `yes` as true; one angle would run where five were meant."""
     assert "num_angles" in faults(base={"generation": {"num_angles": True}})
 
 
-@pytest.mark.xfail(strict=True, reason="neither name is checked before the first kernel starts")
 @pytest.mark.parametrize(
     "content", [{"base": {"pack": "embeded"}}, {"base": {"gate": {"min_similarity": {"dlib": 0}}}}]
 )
@@ -233,7 +229,6 @@ def test_a_file_that_cannot_be_run_says_why(load, content, message):
     assert message in str(refused.value)
 
 
-@pytest.mark.xfail(strict=True, reason="a TypeError comes out of json.dumps")
 def test_a_date_in_yaml_is_a_fault_and_no_crash(load):
     with pytest.raises(ExperimentError, match="revision"):
         load("experiment: x\nphoto: astronaut\nbase: {model: {revision: 2024-01-01}}\n")

@@ -1,5 +1,7 @@
 """Turning the photo: triangles, filling, and above all that a head turns the way it was asked to."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -11,7 +13,6 @@ from sdaug.face.photo import photo_from_array
 from sdaug.face.rotation import rotation
 from sdaug.gate import area
 from sdaug.synthesis.fill import pyramid_fill
-from sdaug.synthesis.head import build_head
 from sdaug.synthesis.raster import affine_maps, interpolate, triangle_index
 from sdaug.synthesis.warp import set_stage, turn
 from sdaug.types import ANGLES, Pose
@@ -222,8 +223,8 @@ def test_a_face_at_the_edge_of_its_photo_can_be_turned(astronaut, astronaut_face
     assert view.hole[:40].all(), "what lies outside the photo was never seen"
 
 
-def test_landmarks_that_are_not_finite_are_refused(astronaut_face):
+def test_landmarks_that_are_not_finite_are_refused(astronaut, astronaut_face, embedded):
     broken = astronaut_face.landmarks.copy()
     broken[7, 1] = np.nan
     with pytest.raises(ValueError, match="not finite"):
-        build_head(broken, astronaut_face.pose)
+        set_stage(astronaut, replace(astronaut_face, landmarks=broken), embedded.mesh)

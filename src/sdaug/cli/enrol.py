@@ -33,11 +33,15 @@ def command(
     from sdaug.enrol import enrol
     from sdaug.enrolment.verify import verify_bundle
     from sdaug.packs import PackError
+    from sdaug.synthesis.weights import WeightsError
     from sdaug.types import PhotoError
 
     settings = run_settings(options)
     if chosen is not None:
-        settings = RunSettings(**json.loads(Path(chosen).read_text(encoding="utf-8"))["settings"])
+        choice = json.loads(Path(chosen).read_text(encoding="utf-8"))
+        if choice["settings"] is None:
+            raise click.UsageError(f"{chosen} holds no setting: {choice['why']}")
+        settings = RunSettings(**choice["settings"])
     which = chosen_face(options["which"])
     sources = [open_photo(name) for name in photos]
     folder = out_folder(out)
@@ -47,6 +51,8 @@ def command(
         raise refusal(", ".join(photos), error) from error
     except PackError as error:
         raise pack_failure(error) from error
+    except WeightsError as error:
+        raise click.ClickException(f"{error.reason.value}: {error}") from error
     except (ValueError, FileExistsError) as error:
         raise click.UsageError(str(error)) from error
     report = verify_bundle(folder)

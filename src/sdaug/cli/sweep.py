@@ -41,7 +41,10 @@ def command(file: str, out: str | None, dry_run: bool, confirm_above: int, yes: 
             bar.set_postfix_str(what)
             bar.update(done - bar.n)
 
-        outcome = run_sweep(experiment, cells, folder, show)
+        try:
+            outcome = run_sweep(experiment, cells, folder, show)
+        except ExperimentError as error:
+            raise click.UsageError(str(error)) from error
     choice = finish(experiment, outcome, folder, Path.cwd())
     statuses = [result["status"] for result in outcome.results]
     figures = {status: statuses.count(status) for status in ("finished", "failed", "skipped")}

@@ -44,7 +44,7 @@ class HeadModel:
     """A textured head in its own upright frontal frame, origin at the centre of rotation, unit: source pixels.
 
     vertices: (V, 3) float64. texture: (V, 2) float32, where each vertex is seen in the source. triangles: (T, 3) int32.
-    outside: (T,) float64, the sign that a triangle's projected area has when its outer side faces the camera. seen: (V,)
+    outside: (T,) float64, the sign a triangle's projected area has when its outer side faces the camera. seen: (V,)
     float32, 1 = the source shows this point, 0 = guessed (behind the outline). centre: (3,) of the rotation
     in the source image. distance: camera to centre, pixels. The first 468 vertices are the landmarks.
     """

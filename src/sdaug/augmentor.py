@@ -112,7 +112,7 @@ class GenerativeAugmentor:
         for index, pose in enumerate(ANGLES[: generation.num_angles]):
             began = time.perf_counter()
             view = turn(stage, pose)
-            angles.append(climb_down(index, view, gate, diffuse, diffusion.unavailable, began))
+            angles.append(climb_down(index, view, gate, diffuse, diffusion.unavailable, began, self.settings.strict))
             if progress is not None:
                 progress(index + 1, generation.num_angles)
         timings["angles_s"] = sum(angle.latency_s for angle in angles)
@@ -219,11 +219,12 @@ class GenerativeAugmentor:
         started = time.perf_counter()
         try:
             generator = load_generator(self.settings.model, self.settings.levers)
-        except WeightsError as error:
-            if self.settings.strict:
+        except (WeightsError, MemoryError, RuntimeError) as error:
+            reason = error.reason if isinstance(error, WeightsError) else Reason.OUT_OF_MEMORY
+            if self.settings.strict or (reason is Reason.OUT_OF_MEMORY and not out_of_memory(error)):
                 raise
-            log.warning("no diffusion (%s), using the warp: %s", error.reason.value, error)
-            self._loaded = _Loaded(None, (error.reason,), str(error), time.perf_counter() - started)
+            log.warning("no diffusion (%s), using the warp: %s", reason.value, error)
+            self._loaded = _Loaded(None, (reason,), str(error), time.perf_counter() - started)
         else:
             self._loaded = _Loaded(generator, (), "", time.perf_counter() - started)
         return self._loaded
@@ -255,9 +256,12 @@ def _diffuse(generator: Any, generation: GenerationSettings, view: View, index: 
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that memory ran out: Python's, CUDA's, and Tegra's assertion about NVML."""
-    text = str(error)
-    return isinstance(error, MemoryError) or "out of memory" in text or "NVML_SUCCESS == r" in text
+    """Whether an error means that memory ran out: Python's, PyTorch's on CPU and GPU, Tegra's assertion about NVML."""
+    if isinstance(error, MemoryError) or "NVML_SUCCESS == r" in str(error):
+        return True
+    from accelerate.utils.memory import should_reduce_batch_size
+
+    return isinstance(error, Exception) and should_reduce_batch_size(error)
 
 
 def _usable(face: Face, min_side_px: float) -> Face:

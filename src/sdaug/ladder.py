@@ -45,21 +45,31 @@ def raw_output(gate: Gate, view: View, image: np.ndarray, judgement: Judgement) 
 
 
 def climb_down(
-    index: int, view: View, gate: Gate, diffuse: Diffuse | None, unavailable: tuple[Reason, ...], started: float
+    index: int,
+    view: View,
+    gate: Gate,
+    diffuse: Diffuse | None,
+    unavailable: tuple[Reason, ...],
+    started: float,
+    strict: bool = False,
 ) -> AngleResult:
     """The best accepted image of one angle.
 
     diffuse: None where diffusion is not asked for or not to be had, `unavailable` says why. started:
-    time.perf_counter() at the beginning of the angle's work.
+    time.perf_counter() at the beginning of the angle's work. strict: no rung but the one asked for; GenerationFailed is
+    raised, and what the gate refuses stays refused.
     """
     degraded = list(unavailable)
     raw: RawOutput | None = None
     last: Judgement | None = None
-    for rung, share in (("diffusion", 1.0), ("diffusion_reduced", REDUCED)) if diffuse else ():
+    rungs = (("diffusion", 1.0), ("diffusion_reduced", REDUCED))[: 1 if strict else 2]
+    for rung, share in rungs if diffuse else ():
         assert diffuse is not None
         try:
             image = diffuse(view, index, share)
         except GenerationFailed as failure:
+            if strict:
+                raise
             log.warning("angle %d: diffusion failed (%s), using the warp", index, failure.reason.value)
             degraded.append(failure.reason)
             break
@@ -68,6 +78,8 @@ def climb_down(
             raw = raw_output(gate, view, image, last)
         if last.accepted:
             return _result(index, view, Candidate(rung, image, last), degraded, raw, started)  # type: ignore[arg-type]
+        if strict:
+            return _result(index, view, Candidate("refused", image, last), degraded, raw, started)
         degraded.extend(last.reasons)
     last = gate.judge(view.image, view.pose)
     offered = Candidate("warp" if last.accepted else "refused", view.image, last)

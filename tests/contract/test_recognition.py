@@ -81,8 +81,8 @@ def test_a_mirrored_photo_is_the_same_person(recogniser, embed, astronaut):
 
 
 @every_recogniser
-def test_the_channel_order_matters_and_rgb_is_right(recogniser, embed, pack, astronaut):
-    """A BGR picture of the same face is further from its mirror image than the RGB one is."""
+def test_colours_matter(recogniser, embed, pack, astronaut):
+    """A picture with red and blue exchanged is further from the mirrored photo than the right one is."""
     face = max(pack.faces(astronaut.pixels), key=area)
     other = embed(mirrored(astronaut.pixels))
     right = recogniser.embed(astronaut.pixels, face)
@@ -138,3 +138,13 @@ def test_the_face_packs_arcface_has_128_numbers_and_knows_who_is_who(arcface, as
     assert np.linalg.norm(vectors[0]) == pytest.approx(1, abs=1e-5)
     assert own.similarity(*vectors) == pytest.approx(float(vectors[0] @ vectors[1]))
     assert own.similarity(*vectors) < 0.5
+
+
+def test_arcface_is_what_insightface_itself_makes_of_the_photo(arcface, astronaut, astronaut_bgr):
+    """Alignment and channel order, both: insightface takes BGR."""
+    from insightface.app.common import Face as InsightFace
+
+    own, (face,) = arcface.recognisers[0], arcface.faces(astronaut.pixels)
+    theirs = own._network.get(astronaut_bgr, InsightFace(kps=face.five_points))
+    theirs = theirs / np.linalg.norm(theirs)
+    assert own.similarity(own.embed(astronaut.pixels, face), theirs) > 0.999

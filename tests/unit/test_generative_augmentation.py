@@ -250,3 +250,20 @@ def test_progress_counts_every_angle(warp, astronaut):
     seen = []
     warp.augment(astronaut, num_angles=3, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_memory_that_runs_out_while_loading_degrades_or_is_raised(astronaut, monkeypatch, strict):
+    import sdaug.synthesis.diffusion as diffusion
+
+    def fail(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    monkeypatch.setattr(diffusion, "load_generator", fail)
+    augmentor = GenerativeAugmentor("random", device="cpu", settings=RunSettings(strict=strict))
+    if strict:
+        with pytest.raises(torch.OutOfMemoryError):
+            augmentor.augment(astronaut, num_angles=1)
+    else:
+        (angle,) = augmentor.augment(astronaut, num_angles=1).angles
+        assert (angle.rung, angle.degraded) == ("warp", (Reason.OUT_OF_MEMORY,))

@@ -138,3 +138,14 @@ def test_without_diffusion_the_warp_is_the_answer_and_says_why():
 def test_another_error_is_not_hidden():
     with pytest.raises(RuntimeError, match="a bug"):
         climb(FakeGate(), FakeDiffusion(full=RuntimeError("a bug")))
+
+
+def test_strict_takes_no_other_rung():
+    refuse = FakeDiffusion()
+    result = climb_down(3, VIEW, FakeGate(full=[Reason.BLURRED]), refuse, (), time.perf_counter(), strict=True)
+    assert (result.rung, result.image, refuse.asked) == ("refused", None, [(3, 1.0)])
+    assert result.judgement.reasons == (Reason.BLURRED,) and result.raw is not None
+    broken = FakeDiffusion(full=GenerationFailed(Reason.NOT_FINITE, "NaN"))
+    with pytest.raises(GenerationFailed):
+        climb_down(3, VIEW, FakeGate(), broken, (), time.perf_counter(), strict=True)
+    assert climb_down(3, VIEW, FakeGate(), FakeDiffusion(), (), time.perf_counter(), strict=True).rung == "diffusion"

@@ -29,6 +29,7 @@ def command(photo: str, out: str, as_json: bool, **options: Any) -> None:
     Exit status 1 when the photo is refused or no image was accepted.
     """
     from sdaug.augmentor import GenerativeAugmentor
+    from sdaug.ladder import GenerationFailed
     from sdaug.output import OutputError, check_free, write_augmentation
     from sdaug.packs import PackError
     from sdaug.synthesis.weights import WeightsError
@@ -50,7 +51,7 @@ def command(photo: str, out: str, as_json: bool, **options: Any) -> None:
         raise pack_failure(error) from error
     except OutputError as error:
         raise click.UsageError(str(error)) from error
-    except WeightsError as error:
+    except (WeightsError, GenerationFailed) as error:
         raise click.ClickException(f"{error.reason.value}: {error}") from error
     finally:
         augmentor.cleanup()

@@ -32,6 +32,7 @@ def command(
     from sdaug.config import RunSettings
     from sdaug.enrol import enrol
     from sdaug.enrolment.verify import verify_bundle
+    from sdaug.ladder import GenerationFailed
     from sdaug.packs import PackError
     from sdaug.synthesis.weights import WeightsError
     from sdaug.types import PhotoError
@@ -51,7 +52,7 @@ def command(
         raise refusal(", ".join(photos), error) from error
     except PackError as error:
         raise pack_failure(error) from error
-    except WeightsError as error:
+    except (WeightsError, GenerationFailed) as error:
         raise click.ClickException(f"{error.reason.value}: {error}") from error
     except (ValueError, FileExistsError) as error:
         raise click.UsageError(str(error)) from error

@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(items):
 def local_folder(variable: str) -> Path:
     folder = Path(LOCAL[variable]).expanduser().resolve()
     if not folder.is_dir():
-        pytest.skip(f"{variable} is not set and there is no {folder.name} folder beside the repository")
+        pytest.skip(f"{variable} names no folder, and none is in its usual place beside the repository")
     return folder
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from sdaug.config import GenerationSettings, ModelSettings, RunSettings
+from sdaug import plugins
+from sdaug.config import Config, GenerationSettings, ModelSettings, RunSettings
 from sdaug.face.photo import photo_from_array
 from sdaug.gate import Gate, area, load_measures, open_gate, overall
 from sdaug.ladder import GenerationFailed, climb_down
@@ -24,6 +25,9 @@ log = logging.getLogger("sdaug")
 
 MAX_SOURCE_YAW_DEG = 35.0
 """Beyond this the far half of the face was never seen."""
+
+CLEAR_CONFIDENCE = 0.7
+"""A face the landmark network cannot read still counts as a second person if the detector is this sure."""
 
 Progress = Callable[[int, int], None]
 """Called with (angles done, angles asked for)."""
@@ -65,7 +69,7 @@ class GenerativeAugmentor:
         if use_fp16 is not None or "precision" not in levers:
             half = (True if use_fp16 is None else use_fp16) and model.device.startswith("cuda")
             levers["precision"] = {"dtype": "float16" if half else "float32"}
-        self.settings = chosen.model_copy(update={"model": model, "levers": levers})
+        self.settings = _checked(chosen.model_copy(update={"model": model, "levers": levers}))
         self._pack: FacePack | None = None
         self._loaded: _Loaded | None = None
 
@@ -140,12 +144,13 @@ class GenerativeAugmentor:
         """Replaces fields of `settings` (see `RunSettings`); what was loaded under other settings is freed.
 
         A field that is itself a configuration takes a dictionary of the parts to change:
-        `configure(generation={"num_inference_steps": 4})`.
+        `configure(generation={"num_inference_steps": 4})`; `levers` is replaced whole.
         """
         merged = self.settings.model_dump()
         for name, value in settings.items():
-            merged[name] = merged[name] | value if isinstance(value, dict) and name in merged else value
-        new = RunSettings(**merged)
+            parts = isinstance(value, dict) and isinstance(getattr(self.settings, name, None), Config)
+            merged[name] = merged[name] | value if parts else value
+        new = _checked(RunSettings(**merged))
         old, self.settings = self.settings, new
         if (old.model, old.levers) != (new.model, new.levers):
             self._close_generator()
@@ -194,7 +199,9 @@ class GenerativeAugmentor:
 
     def _choose(self, photo: Photo, which: int | str | None) -> tuple[Face, bool]:
         """The face to turn and whether it is the photo's only one; raises PhotoError naming why there is none."""
-        faces = sorted(self.pack.faces(photo.pixels), key=lambda f: f.box[0])
+        if isinstance(which, bool) or not (which is None or isinstance(which, int) or which == "largest"):
+            raise ValueError(f"face must be an index or 'largest', got {which!r}")
+        faces = sorted(_clear(self.pack.faces(photo.pixels)), key=lambda f: f.box[0])
         if not faces:
             raise PhotoError(Reason.NO_FACE, "no face was found in the photo; expected one face, looking at the camera")
         if which is None and len(faces) > 1:
@@ -204,8 +211,6 @@ class GenerativeAugmentor:
             )
         if isinstance(which, int) and not 0 <= which < len(faces):
             raise PhotoError(Reason.NO_FACE, f"face {which} does not exist; the photo has faces 0 to {len(faces) - 1}")
-        if isinstance(which, str) and which != "largest":
-            raise ValueError(f"face must be an index or 'largest', got {which!r}")
         face = faces[which] if isinstance(which, int) else max(faces, key=area)
         return _usable(face, self.settings.min_source_face_px), len(faces) == 1
 
@@ -239,6 +244,14 @@ class GenerativeAugmentor:
         return facts
 
 
+def _checked(settings: RunSettings) -> RunSettings:
+    """`settings`, unless a lever or a quality measure is unknown (PluginError), before anything slow is loaded."""
+    load_measures(settings.gate)
+    for name, options in settings.levers.items():
+        plugins.load("sdaug.levers", name, options)
+    return settings
+
+
 def _diffuse(generator: Any, generation: GenerationSettings, view: View, index: int, share: float) -> np.ndarray:
     """One diffusion image; out of memory and non-finite results become GenerationFailed, anything else is a bug."""
     from sdaug.synthesis.diffusion import NotFinite
@@ -262,6 +275,12 @@ def out_of_memory(error: BaseException) -> bool:
     from accelerate.utils.memory import should_reduce_batch_size
 
     return isinstance(error, Exception) and should_reduce_batch_size(error)
+
+
+def _clear(faces: list[Face]) -> list[Face]:
+    """`faces` without the doubtful ones, if there are clear ones: low score and no landmarks is mostly no face."""
+    clear = [face for face in faces if face.landmarks is not None or face.confidence > CLEAR_CONFIDENCE]
+    return clear or faces
 
 
 def _usable(face: Face, min_side_px: float) -> Face:

@@ -14,6 +14,7 @@ import numpy as np
 from sdaug.augmentor import GenerativeAugmentor
 from sdaug.config import RunSettings
 from sdaug.enrolment.bundle import BundleSample, write_bundle
+from sdaug.enrolment.folder import check_target
 from sdaug.gate import area
 from sdaug.packs import FacePack
 from sdaug.record import plain
@@ -42,6 +43,7 @@ def enrol(
     """
     if not photos:
         raise ValueError("no photo given; expected at least one")
+    check_target(out, overwrite)
     augmentor = GenerativeAugmentor(settings=settings)
     try:
         records = [augmentor.augment(photo, face=face) for photo in photos]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from sdaug import plugins
 from sdaug.config import Config, GenerationSettings, RunSettings, nearest
@@ -33,12 +33,12 @@ class Experiment(Config):
     faces may go to MLflow and into executed notebooks.
     """
 
-    experiment: str
+    experiment: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     question: str = ""
     notebook: str = "notebooks/sweep.ipynb"
     photo: str
     subject: str = "subject"
-    repeats: int = 2
+    repeats: int = Field(default=2, ge=0)
     log_images: bool = False
     base: dict[str, Any] = {}
     grid: dict[str, list[Any]] = {}
@@ -55,8 +55,8 @@ class Cell:
     varied: dict[str, Any]
 
 
-def load_experiment(path: str | Path) -> tuple[Experiment, list[Cell]]:
-    """The experiment in a YAML file and all its cells, validated. Raises ExperimentError or FileNotFoundError."""
+def read_experiment(path: str | Path) -> Experiment:
+    """The experiment in a YAML file, its own keys validated. Raises ExperimentError or FileNotFoundError."""
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
@@ -64,9 +64,15 @@ def load_experiment(path: str | Path) -> tuple[Experiment, list[Cell]]:
     if not isinstance(content, dict):
         raise ExperimentError(f"{path} holds {type(content).__name__}; expected a mapping with the key 'experiment'")
     try:
-        experiment = Experiment(**content)
-    except ValidationError as error:
-        raise ExperimentError(f"{path}: " + "; ".join(_faults(error, Experiment))) from error
+        return Experiment(**content)
+    except (ValidationError, TypeError) as error:
+        faults = _faults(error, Experiment) if isinstance(error, ValidationError) else [str(error)]
+        raise ExperimentError(f"{path}: " + "; ".join(faults)) from error
+
+
+def load_experiment(path: str | Path) -> tuple[Experiment, list[Cell]]:
+    """The experiment in a YAML file and all its cells, validated. Raises ExperimentError or FileNotFoundError."""
+    experiment = read_experiment(path)
     if not Path(experiment.notebook).is_file():
         raise ExperimentError(f"{path}: notebook {experiment.notebook!r} does not exist")
     try:
@@ -93,7 +99,7 @@ def expand(experiment: Experiment, photo_sha256: str) -> list[Cell]:
 def _points(experiment: Experiment) -> Iterator[dict[str, Any]]:
     empty = [name for name, values in experiment.grid.items() if not values]
     if empty:
-        raise ExperimentError(f"grid axis {empty[0]!r} has no values")
+        raise ExperimentError("; ".join(f"grid axis {name!r} has no values" for name in empty))
     for values in itertools.product(*experiment.grid.values()):
         yield dict(zip(experiment.grid, values, strict=True))
     for extra in experiment.also:

@@ -1,12 +1,12 @@
-"""docs/architecture.md names, for each package the user asked for, a file that uses it and what reaches it: it must be so."""
+"""docs/architecture.md names, for each package the user asked for, what uses it and what reaches it: it is so."""
 
 import re
 
 import pytest
 
 NAMED = (
-    "jupyterlab papermill diffusers transformers accelerate controlnet-aux torch insightface opencv-python scikit-learn "
-    "matplotlib pandas mlflow pytest nbval"
+    "jupyterlab papermill diffusers transformers accelerate controlnet-aux torch insightface opencv-python "
+    "scikit-learn matplotlib pandas mlflow pytest nbval"
 ).split()
 WORDS = {
     "jupyterlab": "jupyter lab", "opencv-python": "import cv2", "scikit-learn": "from sklearn",

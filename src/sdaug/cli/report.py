@@ -13,14 +13,15 @@ from sdaug.cli.options import out_folder
 @click.option("--results", default=None, help="The sweep's folder.  [default: build/EXPERIMENT]")
 def command(experiment: str, out: str, results: str | None) -> None:
     """One self-contained page about EXPERIMENT: an experiment file, or the name of one."""
-    from sdaug.experiment import Experiment
+    from sdaug.experiment import ExperimentError, read_experiment
     from sdaug.report import read_sweep, write_report
 
     name = experiment
     if Path(experiment).is_file():
-        import yaml
-
-        name = Experiment(**yaml.safe_load(Path(experiment).read_text(encoding="utf-8"))).experiment
+        try:
+            name = read_experiment(experiment).experiment
+        except ExperimentError as error:
+            raise click.UsageError(str(error)) from error
     folder = out_folder(results or f"build/{name}")
     try:
         sweep = read_sweep(folder)

@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+from pydantic import Field
 
 from sdaug.face.alignment import aligned_face
 from sdaug.quality import THRESHOLD, AbstractQualityMeasure
@@ -14,7 +15,7 @@ class Blur(AbstractQualityMeasure):
     Measured on the aligned face because the variance depends on resolution. Refused at or above `below`.
     """
 
-    below: float = 0.3
+    below: float = Field(default=0.3, gt=0, lt=1)
 
     def measure(self, image: np.ndarray, face: Face) -> QualityScore:
         grey = cv2.cvtColor(aligned_face(image, face.five_points), cv2.COLOR_RGB2GRAY)

@@ -1,6 +1,7 @@
 """Whether the image is neither too dark nor too bright."""
 
 import numpy as np
+from pydantic import Field, model_validator
 
 from sdaug.quality import THRESHOLD, AbstractQualityMeasure
 from sdaug.types import Face, QualityScore, Reason
@@ -9,8 +10,14 @@ from sdaug.types import Face, QualityScore, Reason
 class Brightness(AbstractQualityMeasure):
     """Raw: mean of all pixel values, 0..255. Refused below `low` or above `high`; best half-way between."""
 
-    low: float = 50.0
-    high: float = 200.0
+    low: float = Field(default=50.0, gt=0, lt=255)
+    high: float = Field(default=200.0, gt=0, lt=255)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Brightness":
+        if self.low >= self.high:
+            raise ValueError(f"low is {self.low} and high is {self.high}; expected low < high")
+        return self
 
     def measure(self, image: np.ndarray, face: Face) -> QualityScore:
         raw = float(image.mean())

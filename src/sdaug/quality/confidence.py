@@ -1,6 +1,7 @@
 """How sure the pack's detector is that this is a face."""
 
 import numpy as np
+from pydantic import Field
 
 from sdaug.quality import THRESHOLD, AbstractQualityMeasure
 from sdaug.types import Face, QualityScore, Reason
@@ -9,7 +10,7 @@ from sdaug.types import Face, QualityScore, Reason
 class Confidence(AbstractQualityMeasure):
     """Raw: the detector's score, 0..1. Refused at or below `above`."""
 
-    above: float = 0.7
+    above: float = Field(default=0.7, gt=0, lt=1)
 
     def measure(self, image: np.ndarray, face: Face) -> QualityScore:
         raw = face.confidence

@@ -1,6 +1,7 @@
 """Whether the image has enough pixels."""
 
 import numpy as np
+from pydantic import Field
 
 from sdaug.quality import THRESHOLD, AbstractQualityMeasure
 from sdaug.types import Face, QualityScore, Reason
@@ -9,7 +10,7 @@ from sdaug.types import Face, QualityScore, Reason
 class Resolution(AbstractQualityMeasure):
     """Raw: the shorter side in pixels. Refused below `at_least_px`; enough is enough, so the scalar is then 1."""
 
-    at_least_px: int = 512
+    at_least_px: int = Field(default=512, gt=0)
 
     def measure(self, image: np.ndarray, face: Face) -> QualityScore:
         raw = float(min(image.shape[:2]))

@@ -10,6 +10,10 @@ DEFAULT_CONTROLNET = "CrucibleAI/ControlNetMediaPipeFace"
 RENAMED_MODELS = {"runwayml/stable-diffusion-v1-5": DEFAULT_MODEL}
 """Hub names that no longer exist and what they became."""
 
+PINNED_REVISIONS = {DEFAULT_MODEL: "451f4fe16113bff5a5d2269ed5ad43b0592e9a14"}
+"""Hub revisions used where none is given. As recorded by several public projects that loaded this model; not looked up
+on the hub itself. For the default ControlNet none could be looked up, so it stays unset."""
+
 Backend = Literal["diffusion", "warp"]
 
 
@@ -44,6 +48,17 @@ class ModelSettings(Config):
     @classmethod
     def _renamed(cls, value: str) -> str:
         return RENAMED_MODELS.get(value, value)
+
+    @property
+    def pinned_revision(self) -> str | None:
+        """The revision to load: the one given, else the pinned one of a known model, else None (the hub's main branch).
+
+        >>> ModelSettings(model_id="runwayml/stable-diffusion-v1-5").pinned_revision[:7]
+        '451f4fe'
+        >>> ModelSettings(model_id="random").pinned_revision is None
+        True
+        """
+        return self.revision or PINNED_REVISIONS.get(self.model_id)
 
 
 class GenerationSettings(Config):

@@ -136,7 +136,7 @@ def load_generator(model: ModelSettings, levers: dict[str, dict[str, Any]]) -> D
     networks = {name: getattr(parts, name) for name in parts.digests}
     facts = {
         "model_id": model.model_id,
-        "revision": model.revision,
+        "revision": model.pinned_revision,
         "controlnet_id": "random" if parts.random else model.controlnet_id,
         "controlnet_revision": model.controlnet_revision,
         "random": parts.random,

@@ -50,7 +50,7 @@ def locate(model: ModelSettings, *, download: bool = False) -> dict[str, Path]:
     """
     if model.model_id == "random":
         return {}
-    folder = find_folder(model.model_id, model.revision, _MODEL_FILES, download=download)
+    folder = find_folder(model.model_id, model.pinned_revision, _MODEL_FILES, download=download)
     files = {name: _check_network(folder / name, *_NETWORKS[name]) for name in ("unet", "vae", "text_encoder")}
     _check_tokenizer(folder / "tokenizer")
     _json(folder / "scheduler" / "scheduler_config.json")

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from sdaug.gate import Gate, area, load_measures, open_gate, overall
 from sdaug.ladder import GenerationFailed, climb_down
 from sdaug.measure.environment import environment
 from sdaug.measure.memory import meters
-from sdaug.packs import FacePack, load_pack
+from sdaug.packs import FacePack, check_pack, load_pack
 from sdaug.synthesis.control import control_image
 from sdaug.synthesis.warp import set_stage, turn
 from sdaug.types import ANGLES, AngleResult, Augmentation, Face, Photo, PhotoError, Reason, View
@@ -66,7 +67,8 @@ class GenerativeAugmentor:
         given = {"model_id": model_id, "device": device}
         model = ModelSettings(**chosen.model.model_dump() | {k: v for k, v in given.items() if v is not None})
         levers = dict(chosen.levers)
-        if use_fp16 is not None or "precision" not in levers:
+        self._precision_is_ours = use_fp16 is not None or "precision" not in levers
+        if self._precision_is_ours:
             half = (True if use_fp16 is None else use_fp16) and model.device.startswith("cuda")
             levers["precision"] = {"dtype": "float16" if half else "float32"}
         self.settings = _checked(chosen.model_copy(update={"model": model, "levers": levers}))
@@ -119,6 +121,7 @@ class GenerativeAugmentor:
             angles.append(climb_down(index, view, gate, diffuse, diffusion.unavailable, began, self.settings.strict))
             if progress is not None:
                 progress(index + 1, generation.num_angles)
+        _report(angles, diffusion)
         timings["angles_s"] = sum(angle.latency_s for angle in angles)
         timings["total_s"] = time.perf_counter() - started
         return Augmentation(
@@ -151,6 +154,8 @@ class GenerativeAugmentor:
             parts = isinstance(value, dict) and isinstance(getattr(self.settings, name, None), Config)
             merged[name] = merged[name] | value if parts else value
         new = _checked(RunSettings(**merged))
+        if "levers" in settings:
+            self._precision_is_ours = False
         old, self.settings = self.settings, new
         if (old.model, old.levers) != (new.model, new.levers):
             self._close_generator()
@@ -185,12 +190,13 @@ class GenerativeAugmentor:
         """The face pack, loaded at first use."""
         if self._pack is None:
             self._pack = load_pack(self.settings.pack)
+            log.info("face pack %s: %s", self._pack.name, ", ".join(self._pack.facts["recognisers"]))
         return self._pack
 
     def _generation(self, num_angles: int | None, seed: int | None) -> GenerationSettings:
         given = {"num_angles": num_angles, "seed": seed}
         for name, value in given.items():
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, Integral)):
                 raise ValueError(f"{name} must be a whole number, got {value!r}")
         if num_angles is not None and not 1 <= num_angles <= len(ANGLES):
             raise ValueError(f"num_angles must be 1 to {len(ANGLES)}, got {num_angles}")
@@ -223,7 +229,7 @@ class GenerativeAugmentor:
 
         started = time.perf_counter()
         try:
-            generator = load_generator(self.settings.model, self.settings.levers)
+            generator = load_generator(self.settings.model, self._levers_here())
         except (WeightsError, MemoryError, RuntimeError) as error:
             reason = error.reason if isinstance(error, WeightsError) else Reason.OUT_OF_MEMORY
             if self.settings.strict or (reason is Reason.OUT_OF_MEMORY and not out_of_memory(error)):
@@ -232,7 +238,16 @@ class GenerativeAugmentor:
             self._loaded = _Loaded(None, (reason,), str(error), time.perf_counter() - started)
         else:
             self._loaded = _Loaded(generator, (), "", time.perf_counter() - started)
+            log.info("diffusion on %s in %s, loaded in %.1f s", *_where(generator), self._loaded.load_s)
         return self._loaded
+
+    def _levers_here(self) -> dict[str, dict[str, Any]]:
+        """The levers, with half precision taken back where `use_fp16` asked for it and there is no GPU."""
+        import torch
+
+        if self._precision_is_ours and not torch.cuda.is_available():
+            return self.settings.levers | {"precision": {"dtype": "float32"}}
+        return self.settings.levers
 
     def _generator_facts(self, generation: GenerationSettings, diffusion: _Loaded) -> dict[str, Any]:
         facts: dict[str, Any] = {"backend": self.settings.backend, "settings": generation.model_dump()}
@@ -244,8 +259,21 @@ class GenerativeAugmentor:
         return facts
 
 
+def _report(angles: list[AngleResult], diffusion: _Loaded) -> None:
+    """One warning a run for the angles that had to leave diffusion; why it was not there at all was said at loading."""
+    for angle in angles:
+        log.info("angle %d: %s in %.2f s", angle.index, angle.rung, angle.latency_s)
+    left = [angle for angle in angles if angle.degraded and angle.degraded != diffusion.unavailable]
+    if left:
+        reasons = sorted({reason.value for angle in left for reason in angle.degraded})
+        random = diffusion.generator is not None and diffusion.generator.facts["random"]
+        why = " (the weights are random: its pictures are noise)" if random else ""
+        log.warning("%d of %d angles left diffusion: %s%s", len(left), len(angles), ", ".join(reasons), why)
+
+
 def _checked(settings: RunSettings) -> RunSettings:
     """`settings`, unless a lever or a quality measure is unknown (PluginError), before anything slow is loaded."""
+    check_pack(settings.pack)
     load_measures(settings.gate)
     for name, options in settings.levers.items():
         plugins.load("sdaug.levers", name, options)
@@ -275,6 +303,10 @@ def out_of_memory(error: BaseException) -> bool:
     from accelerate.utils.memory import should_reduce_batch_size
 
     return isinstance(error, Exception) and should_reduce_batch_size(error)
+
+
+def _where(generator: Any) -> tuple[str, str]:
+    return generator.facts["device"], generator.facts["dtype"]
 
 
 def _clear(faces: list[Face]) -> list[Face]:

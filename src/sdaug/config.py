@@ -10,9 +10,12 @@ DEFAULT_CONTROLNET = "CrucibleAI/ControlNetMediaPipeFace"
 RENAMED_MODELS = {"runwayml/stable-diffusion-v1-5": DEFAULT_MODEL}
 """Hub names that no longer exist and what they became."""
 
-PINNED_REVISIONS = {DEFAULT_MODEL: "451f4fe16113bff5a5d2269ed5ad43b0592e9a14"}
-"""Hub revisions used where none is given. As recorded by several public projects that loaded this model; not looked up
-on the hub itself. For the default ControlNet none could be looked up, so it stays unset."""
+PINNED_REVISIONS = {
+    DEFAULT_MODEL: "451f4fe16113bff5a5d2269ed5ad43b0592e9a14",
+    DEFAULT_CONTROLNET: "f6ed75cc495674bea8bf7409ef3d0e5bfb7d8c90",
+}
+"""Hub revisions used where none is given, as recorded by public projects that loaded these models (the first by many,
+the second by two); not looked up on the hub itself."""
 
 Backend = Literal["diffusion", "warp"]
 
@@ -60,6 +63,11 @@ class ModelSettings(Config):
         """
         return self.revision or PINNED_REVISIONS.get(self.model_id)
 
+    @property
+    def pinned_controlnet_revision(self) -> str | None:
+        """The same for the ControlNet."""
+        return self.controlnet_revision or PINNED_REVISIONS.get(self.controlnet_id)
+
 
 class GenerationSettings(Config):
     """What is passed per call, under diffusers' names. `strength` 0..1: how far the warp is noised before denoising."""
@@ -84,13 +92,14 @@ class GateSettings(Config):
     """When an image is kept.
 
     measures: quality measures by file name, each with its options. max_pose_error_deg: largest difference of measured
-    and requested yaw or pitch. min_similarity: per recogniser, to the source; a recogniser without an entry is recorded
-    as `not_evaluated`. dlib's entry is its library's own threshold (distance 0.6).
+    and requested yaw or pitch. min_similarity: to the source, for the pack's own recogniser; the held-out one only
+    reports. A recogniser without an entry is recorded as `not_evaluated`. dlib's entry is its library's own threshold
+    (distance 0.6), ArcFace's the one at FMR 1e-3 on LFW (Boutros et al. 2022, Self-restrained triplet loss, table 3).
     """
 
     measures: dict[str, dict[str, Any]] = {"confidence": {}, "blur": {}, "brightness": {}, "resolution": {}}
     max_pose_error_deg: float = Field(default=15.0, gt=0)
-    min_similarity: dict[str, float] = {"dlib_resnet": 0.0}
+    min_similarity: dict[str, float] = {"dlib_resnet": 0.0, "arcface": 0.26}
 
 
 class RunSettings(Config):

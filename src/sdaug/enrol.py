@@ -68,7 +68,7 @@ def enrol(
             generator=generator_facts(records[0]),
             policy={
                 "gate": plain(settings.gate.model_dump()),
-                "rule": "every measure, the pose and the similarity must pass",
+                "rule": "every measure, the pose, and the own recogniser's similarity where it has a threshold",
             },
             tool={"name": "sdaug", "version": version("sdaug")},
             created=created_now(),

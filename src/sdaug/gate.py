@@ -32,11 +32,11 @@ class Gate:
         reasons.append(pose_refusal(face.pose, requested, self.settings.max_pose_error_deg))
         similarity = self.similarity(image, face)
         missing = []
-        for name, value in similarity.items():
-            if name not in self.settings.min_similarity:
-                missing.append(f"similarity.{name}")
-            elif value < self.settings.min_similarity[name]:
-                reasons.append(Reason.LOW_SIMILARITY)
+        own = self.pack.recognisers[0].name
+        if own not in self.settings.min_similarity:
+            missing.append(f"similarity.{own}")
+        elif similarity[own] < self.settings.min_similarity[own]:
+            reasons.append(Reason.LOW_SIMILARITY)
         kept = tuple(dict.fromkeys(r for r in reasons if r is not None))
         return Judgement(not kept, kept, face.pose, similarity, quality, tuple(missing))
 

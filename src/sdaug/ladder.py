@@ -70,7 +70,7 @@ def climb_down(
         except GenerationFailed as failure:
             if strict:
                 raise
-            log.warning("angle %d: diffusion failed (%s), using the warp", index, failure.reason.value)
+            log.info("angle %d: diffusion failed: %s", index, failure)
             degraded.append(failure.reason)
             break
         last = gate.judge(image, view.pose)

@@ -22,6 +22,8 @@ def check_free(folder: Path) -> None:
     """Raises OutputError unless `folder` is free, empty, or an earlier augmentation and nothing else."""
     if folder.is_symlink() or folder.is_file():
         raise OutputError(f"{folder} is a {'link' if folder.is_symlink() else 'file'}; expected a folder")
+    if Path.cwd().is_relative_to(folder.absolute()):
+        raise OutputError(f"{folder} is the current folder or holds it; give a folder of its own")
     present = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     if not present:
         return
@@ -61,14 +63,14 @@ def write_augmentation(folder: Path, record: Augmentation) -> Path:
     """Writes pictures and manifest to `folder`, replacing an earlier augmentation there; raises OutputError."""
     check_free(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=".sdaug-", dir=folder.parent))
+    staging = Path(tempfile.mkdtemp(prefix=".sdaug-", dir=folder.parent))
     try:
-        draft.chmod(0o755)
+        draft, earlier = staging / "new", staging / "earlier"
+        draft.mkdir()
         write_json(draft / MANIFEST, manifest(record, write_images(draft, record)))
         if folder.is_dir():
-            shutil.rmtree(folder)
+            os.replace(folder, earlier)
         os.replace(draft, folder)
     finally:
-        if draft.exists():
-            shutil.rmtree(draft)
+        shutil.rmtree(staging)
     return folder

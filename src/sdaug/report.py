@@ -129,8 +129,11 @@ def write_report(sweep: Sweep, out: Path) -> Path:
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     draft = out.with_name(out.name + ".part")
-    draft.write_text(html, encoding="utf-8")
-    os.replace(draft, out)
+    try:
+        draft.write_text(html, encoding="utf-8")
+        os.replace(draft, out)
+    finally:
+        draft.unlink(missing_ok=True)
     return out
 
 
@@ -138,15 +141,15 @@ def _columns(sweep: Sweep) -> list[tuple[str, str]]:
     """(column, heading) of the settings table."""
     own = sweep.recogniser if sweep.finished_keys else ""
     return [
-        ("latency.load_s", "load, s"),
-        ("latency.first_call_s", "first call, s"),
         ("latency.per_angle_p50_s", "an angle, s"),
-        ("memory.resident_peak_bytes", "resident peak, GB"),
         ("raw.accepted", "raw accepted"),
-        (f"raw.similarity.{own}", f"raw similarity ({own})"),
+        (f"raw.similarity.{own}", "raw similarity"),
         ("final.accepted", "final accepted"),
-        (f"final.similarity.{own}", f"final similarity ({own})"),
+        (f"final.similarity.{own}", "final similarity"),
         ("final.pose_error_deg_median", "pose error, deg"),
+        ("memory.resident_peak_bytes", "peak, GB"),
+        ("latency.first_call_s", "first call, s"),
+        ("latency.load_s", "load, s"),
     ]
 
 

@@ -488,3 +488,26 @@ def test_logging_is_one_logger_without_faces_names_or_vectors(tmp_path, root, sm
         capture_output=True, text=True, env=environment, cwd=tmp_path,
     )  # fmt: skip
     assert quiet.returncode == 0 and "sdaug" not in quiet.stderr and "no diffusion" not in quiet.stderr
+
+
+def test_the_current_folder_is_never_replaced(sdaug, tmp_path):
+    for out in (".", ""):
+        done = sdaug("augment", "astronaut", "--out", out, "--num-angles", 1, *WARP)
+        assert done.code == 2 and "current folder" in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_target_that_cannot_be_written_is_a_message_and_no_traceback(sdaug, tmp_path):
+    (tmp_path / "file").write_text("x")
+    done = sdaug("augment", "astronaut", "--out", "file/inside", "--num-angles", 1, *WARP)
+    assert done.code == 1 and "file" in done.err and [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_chosen_settings_are_not_mixed_with_options(sdaug, tmp_path):
+    chosen = {"key": "k", "why": "w", "settings": {"backend": "warp"}}
+    (tmp_path / "chosen.json").write_text(json.dumps(chosen))
+    done = sdaug("enrol", "astronaut", "--subject", "s", "--out", "o", "--chosen", "chosen.json", "--num-angles", 1)
+    assert done.code == 2 and "num_angles" in done.err
+    (tmp_path / "chosen.json").write_text("no json")
+    done = sdaug("enrol", "astronaut", "--subject", "s", "--out", "o", "--chosen", "chosen.json")
+    assert done.code == 2 and "chosen.json is not a sweep" in done.err

@@ -55,7 +55,7 @@ def test_a_good_image_is_accepted_and_everything_measured_is_told():
     assert judgement.measured == FACE.pose
     assert judgement.similarity == {"own": 0.5, "held_out": -1.0} and list(judgement.similarity)[0] == "own"
     assert judgement.quality == {"sharpness": QualityScore(0.9, 0.9)}
-    assert judgement.not_evaluated == ("similarity.held_out",), "no threshold, no judgement"
+    assert judgement.not_evaluated == (), "the held-out recogniser reports, it does not judge"
 
 
 def test_no_face_is_no_measurement():
@@ -148,4 +148,7 @@ def test_a_stranger_is_refused(arcface, astronaut, faces):
     judgement = opened.judge(stranger, Pose(0, 0))
     assert Reason.LOW_SIMILARITY in judgement.reasons
     assert list(judgement.similarity) == ["arcface", "dlib_resnet"]
-    assert judgement.not_evaluated == ("similarity.dlib_resnet",)
+    assert judgement.not_evaluated == ()
+    without = open_gate(arcface, GateSettings(min_similarity={"dlib_resnet": 0.9}), astronaut.pixels, face)
+    unjudged = without.judge(stranger, Pose(0, 0))
+    assert unjudged.not_evaluated == ("similarity.arcface",) and Reason.LOW_SIMILARITY not in unjudged.reasons

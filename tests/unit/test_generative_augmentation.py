@@ -267,3 +267,17 @@ def test_memory_that_runs_out_while_loading_degrades_or_is_raised(astronaut, mon
     else:
         (angle,) = augmentor.augment(astronaut, num_angles=1).angles
         assert (angle.rung, angle.degraded) == ("warp", (Reason.OUT_OF_MEMORY,))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_without_a_gpu_the_defaults_run_in_float32_and_say_once_why_diffusion_was_left(astronaut, caplog):
+    """`use_fp16` is the mission's default; half precision on a CPU would be ten times slower."""
+    settings = RunSettings.model_validate({"generation": {"num_inference_steps": 2, "strength": 0.5}})
+    augmentor = GenerativeAugmentor("random", settings=settings)
+    with caplog.at_level("WARNING", "sdaug"):
+        record = augmentor.augment(astronaut, num_angles=2)
+    augmentor.cleanup()
+    facts = record.generator["model"]
+    assert (facts["device"], facts["dtype"], facts["degraded"]) == ("cpu", "float32", ["no_gpu"])
+    left = [r.getMessage() for r in caplog.records if "left diffusion" in r.getMessage()]
+    assert left == ["2 of 2 angles left diffusion: face_not_found (the weights are random: its pictures are noise)"]

@@ -29,6 +29,13 @@ class LazyGroup(click.Group):
             return None
         return importlib.import_module(f"sdaug.cli.{cmd_name}").command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """A disk or path that says no ends the command with its message, not with a traceback."""
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            raise click.ClickException(str(error)) from error
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))

@@ -39,7 +39,10 @@ def command(photo: str, out: str, as_json: bool, **options: Any) -> None:
     settings = run_settings(options)
     which = chosen_face(options["which"])
     source = open_photo(photo)
-    augmentor = GenerativeAugmentor(settings=settings)
+    try:
+        augmentor = GenerativeAugmentor(settings=settings)
+    except PackError as error:
+        raise pack_failure(error) from error
     try:
         check_free(folder)
         with tqdm(total=options["num_angles"], desc="angles", unit="angle", disable=None, leave=False) as bar:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from sdaug.cli.options import (
     chosen_face,
@@ -39,10 +40,17 @@ def command(
 
     settings = run_settings(options)
     if chosen is not None:
-        choice = json.loads(Path(chosen).read_text(encoding="utf-8"))
-        if choice["settings"] is None:
-            raise click.UsageError(f"{chosen} holds no setting: {choice['why']}")
-        settings = RunSettings(**choice["settings"])
+        context = click.get_current_context()
+        given = [name for name in options if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+        if extra := [name for name in given if name != "which"]:
+            raise click.UsageError(f"--chosen brings its own settings; leave out {', '.join(extra)}")
+        try:
+            choice = json.loads(Path(chosen).read_text(encoding="utf-8"))
+            if choice["settings"] is None:
+                raise click.UsageError(f"{chosen} holds no setting: {choice['why']}")
+            settings = RunSettings(**choice["settings"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise click.UsageError(f"{chosen} is not a sweep's choice: {error}") from error
     which = chosen_face(options["which"])
     sources = [open_photo(name) for name in photos]
     folder = out_folder(out)

@@ -138,7 +138,7 @@ def load_generator(model: ModelSettings, levers: dict[str, dict[str, Any]]) -> D
         "model_id": model.model_id,
         "revision": model.pinned_revision,
         "controlnet_id": "random" if parts.random else model.controlnet_id,
-        "controlnet_revision": model.controlnet_revision,
+        "controlnet_revision": model.pinned_controlnet_revision,
         "random": parts.random,
         "reasons": [Reason.RANDOM_WEIGHTS.value] if parts.random else [],
         "device": str(pipe.device),

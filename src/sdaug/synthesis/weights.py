@@ -65,7 +65,7 @@ def _controlnet_folder(model: ModelSettings, download: bool) -> Path:
         return beside
     prefix = f"{model.controlnet_subfolder}/" if model.controlnet_subfolder else ""
     wanted = [f"{prefix}config.json", f"{prefix}diffusion_pytorch_model.safetensors"]
-    folder = find_folder(model.controlnet_id, model.controlnet_revision, wanted, download=download)
+    folder = find_folder(model.controlnet_id, model.pinned_controlnet_revision, wanted, download=download)
     # The default subfolder is the hub ControlNet's; a local folder need not have it.
     return folder / prefix if (folder / prefix).is_dir() else folder
 

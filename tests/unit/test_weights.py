@@ -15,7 +15,7 @@ from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from sdaug.config import DEFAULT_CONTROLNET, GenerationSettings, ModelSettings
+from sdaug.config import DEFAULT_CONTROLNET, PINNED_REVISIONS, GenerationSettings, ModelSettings
 from sdaug.measure.digest import file_sha256
 from sdaug.synthesis import hub, weights
 from sdaug.synthesis.diffusion import NEGATIVE_PROMPT, PROMPT, load_generator
@@ -191,8 +191,9 @@ def test_the_hubs_cache_is_used_without_asking_the_hub(folder, tmp_path, monkeyp
     ):
         entry = tmp_path / "cache" / f"models--{name.replace('/', '--')}"
         (entry / "refs").mkdir(parents=True)
+        revision = PINNED_REVISIONS.get(name, "0" * 40)
         (entry / "refs/main").write_text("0" * 40)
-        shutil.copytree(source, entry / "snapshots" / ("0" * 40) / inside)
+        shutil.copytree(source, entry / "snapshots" / revision / inside)
     parts = load_components(ModelSettings(model_id="tiny/sd", device="cpu"))
     assert parts.digests == load(folder).digests
     next((tmp_path / "cache/models--tiny--sd").rglob(UNET)).unlink()

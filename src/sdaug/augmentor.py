@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Integral
 from typing import Any
@@ -11,24 +11,20 @@ from typing import Any
 import numpy as np
 
 from sdaug import plugins
-from sdaug.config import Config, GenerationSettings, ModelSettings, RunSettings
+from sdaug.choice import choose_face
+from sdaug.cohort import Cohort, without_subject
+from sdaug.config import Config, ControlKind, GenerationSettings, ModelSettings, RunSettings
 from sdaug.face.photo import photo_from_array
-from sdaug.gate import Gate, area, load_measures, open_gate, overall
+from sdaug.gate import Gate, load_measures, open_gate, overall
 from sdaug.ladder import GenerationFailed, climb_down
 from sdaug.measure.environment import environment
 from sdaug.measure.memory import meters
 from sdaug.packs import FacePack, check_pack, load_pack
 from sdaug.synthesis.control import control_image
 from sdaug.synthesis.warp import set_stage, turn
-from sdaug.types import ANGLES, AngleResult, Augmentation, Face, Photo, PhotoError, Reason, View
+from sdaug.types import ANGLES, AngleResult, Augmentation, Face, Photo, Reason, View
 
 log = logging.getLogger("sdaug")
-
-MAX_SOURCE_YAW_DEG = 35.0
-"""Beyond this the far half of the face was never seen."""
-
-CLEAR_CONFIDENCE = 0.7
-"""A face the landmark network cannot read still counts as a second person if the detector is this sure."""
 
 Progress = Callable[[int, int], None]
 """Called with (angles done, angles asked for)."""
@@ -65,7 +61,9 @@ class GenerativeAugmentor:
     ):
         chosen = settings or RunSettings()
         given = {"model_id": model_id, "device": device}
-        model = ModelSettings(**chosen.model.model_dump() | {k: v for k, v in given.items() if v is not None})
+        model = ModelSettings.model_validate(
+            chosen.model.model_dump() | {k: v for k, v in given.items() if v is not None}
+        )
         levers = dict(chosen.levers)
         self._precision_is_ours = use_fp16 is not None or "precision" not in levers
         if self._precision_is_ours:
@@ -94,38 +92,43 @@ class GenerativeAugmentor:
         num_angles: int | None = None,
         face: int | str | None = None,
         seed: int | None = None,
+        cohort: Cohort | None = None,
         progress: Progress | None = None,
     ) -> Augmentation:
         """The whole record of one photo's angles, refused ones included.
 
         face: which one where there are several: an index from the left, or "largest"; None refuses such a photo.
+        cohort: other people, none of whom a view may be closer to than to this person; read with `read_cohort`.
         Raises PhotoError (a ValueError) for a photo that cannot be used, before anything slow is loaded.
         """
         generation = self._generation(num_angles, seed)
         started = time.perf_counter()
-        source, alone = self._choose(photo, face)
+        source, alone = choose_face(self.pack.faces(photo.pixels), face, self.settings.min_source_face_px)
         timings = {"detect_s": time.perf_counter() - started}
 
         diffusion = self._diffusion() if self.settings.backend == "diffusion" else _Loaded()
         timings["load_s"] = diffusion.load_s
         before = time.perf_counter()
-        gate = open_gate(self.pack, self.settings.gate, photo.pixels, source)
+        gate, others = self._gate(photo, source, cohort)
         stage = set_stage(photo, source, self.pack.mesh)
         timings["stage_s"] = time.perf_counter() - before
 
-        diffuse = partial(_diffuse, diffusion.generator, generation) if diffusion.generator is not None else None
+        kind = self.settings.model.drawn_control
+        loaded = diffusion.generator
+        diffuse = None if loaded is None else partial(_diffuse, loaded, generation, kind)
         angles: list[AngleResult] = []
         for index, pose in enumerate(ANGLES[: generation.num_angles]):
             began = time.perf_counter()
             view = turn(stage, pose)
             angles.append(climb_down(index, view, gate, diffuse, diffusion.unavailable, began, self.settings.strict))
+            gate = gate.including(angles[-1])
             if progress is not None:
                 progress(index + 1, generation.num_angles)
         _report(angles, diffusion)
         timings["angles_s"] = sum(angle.latency_s for angle in angles)
         timings["total_s"] = time.perf_counter() - started
         return Augmentation(
-            source=_source_facts(photo, source, gate) | {"only_face": alone},
+            source=_source_facts(photo, source, gate) | {"only_face": alone, "cohort": others},
             pack=self.pack.facts,
             generator=self._generator_facts(generation, diffusion),
             angles=tuple(angles),
@@ -137,11 +140,10 @@ class GenerativeAugmentor:
     def assess_quality(self, image: np.ndarray) -> float:
         """How good `image` (H, W, 3) uint8 BGR is, 0..1: its weakest measure; 0.7 = at a threshold, 0 = no face."""
         pixels = photo_from_array(_rgb(image)).pixels
-        faces = self.pack.faces(pixels)
-        if not faces:
+        face = self.pack.largest(pixels)
+        if face is None:
             return 0.0
-        face = max(faces, key=area)
-        return overall({n: m.measure(pixels, face) for n, m in load_measures(self.settings.gate).items()})
+        return overall({n: m.measure(pixels, face) for n, m in load_measures(self.settings.gate.measures).items()})
 
     def configure(self, **settings: Any) -> None:
         """Replaces fields of `settings` (see `RunSettings`); what was loaded under other settings is freed.
@@ -203,22 +205,14 @@ class GenerativeAugmentor:
         chosen = self.settings.generation.model_dump() | {k: v for k, v in given.items() if v is not None}
         return GenerationSettings(**chosen)
 
-    def _choose(self, photo: Photo, which: int | str | None) -> tuple[Face, bool]:
-        """The face to turn and whether it is the photo's only one; raises PhotoError naming why there is none."""
-        if isinstance(which, bool) or not (which is None or isinstance(which, int) or which == "largest"):
-            raise ValueError(f"face must be an index or 'largest', got {which!r}")
-        faces = sorted(_clear(self.pack.faces(photo.pixels)), key=lambda f: f.box[0])
-        if not faces:
-            raise PhotoError(Reason.NO_FACE, "no face was found in the photo; expected one face, looking at the camera")
-        if which is None and len(faces) > 1:
-            boxes = ", ".join(f"{i}: {_box_text(f)}" for i, f in enumerate(faces))
-            raise PhotoError(
-                Reason.MULTIPLE_FACES, f"{len(faces)} faces were found, choose one by index or 'largest' ({boxes})"
-            )
-        if isinstance(which, int) and not 0 <= which < len(faces):
-            raise PhotoError(Reason.NO_FACE, f"face {which} does not exist; the photo has faces 0 to {len(faces) - 1}")
-        face = faces[which] if isinstance(which, int) else max(faces, key=area)
-        return _usable(face, self.settings.min_source_face_px), len(faces) == 1
+    def _gate(self, photo: Photo, source: Face, cohort: Cohort | None) -> tuple[Gate, dict[str, Any] | None]:
+        """The gate for `source`, and what the record says of the cohort: None where there is none."""
+        gate = open_gate(self.pack, self.settings.gate, photo.pixels, source)
+        if cohort is None:
+            return gate, None
+        vector = gate.reference[self.pack.recognisers[0].name]
+        others, facts = without_subject(cohort, self.pack, photo.sha256, vector)
+        return replace(gate, cohort=others.vectors), facts
 
     def _diffusion(self) -> _Loaded:
         """The generator, loaded once; without weights or memory the reasons instead, or the error under `strict`."""
@@ -274,18 +268,20 @@ def _report(angles: list[AngleResult], diffusion: _Loaded) -> None:
 def _checked(settings: RunSettings) -> RunSettings:
     """`settings`, unless a lever or a quality measure is unknown (PluginError), before anything slow is loaded."""
     check_pack(settings.pack)
-    load_measures(settings.gate)
+    load_measures(settings.gate.measures | settings.gate.reported)
     for name, options in settings.levers.items():
         plugins.load("sdaug.levers", name, options)
     return settings
 
 
-def _diffuse(generator: Any, generation: GenerationSettings, view: View, index: int, share: float) -> np.ndarray:
+def _diffuse(
+    generator: Any, generation: GenerationSettings, kind: ControlKind, view: View, index: int, share: float
+) -> np.ndarray:
     """One diffusion image; out of memory and non-finite results become GenerationFailed, anything else is a bug."""
     from sdaug.synthesis.diffusion import NotFinite
 
     settings = generation.model_copy(update={"strength": generation.strength * share})
-    control = control_image(view.landmarks, view.image.shape[0])
+    control = control_image(view.landmarks, view.image.shape[0], kind)
     try:
         return next(iter(generator.generate([view], [control], settings, indices=[index])))
     except NotFinite as error:
@@ -309,33 +305,10 @@ def _where(generator: Any) -> tuple[str, str]:
     return generator.facts["device"], generator.facts["dtype"]
 
 
-def _clear(faces: list[Face]) -> list[Face]:
-    """`faces` without the doubtful ones, if there are clear ones: low score and no landmarks is mostly no face."""
-    clear = [face for face in faces if face.landmarks is not None or face.confidence > CLEAR_CONFIDENCE]
-    return clear or faces
-
-
-def _usable(face: Face, min_side_px: float) -> Face:
-    side = min(face.box[2] - face.box[0], face.box[3] - face.box[1])
-    if side < min_side_px:
-        raise PhotoError(
-            Reason.FACE_TOO_SMALL, f"the face is {side:.0f} px wide or high; at least {min_side_px:.0f} px needed"
-        )
-    if face.landmarks is None or face.pose is None:
-        raise PhotoError(
-            Reason.EXTREME_POSE, "the face's landmarks could not be read; expected a face towards the camera"
-        )
-    if abs(face.pose.yaw_deg) > MAX_SOURCE_YAW_DEG:
-        raise PhotoError(
-            Reason.EXTREME_POSE,
-            f"the head is turned by {face.pose.yaw_deg:.0f} degrees; the limit is {MAX_SOURCE_YAW_DEG:.0f}",
-        )
-    return face
-
-
 def _source_facts(photo: Photo, face: Face, gate: Gate) -> dict[str, Any]:
     height, width = photo.pixels.shape[:2]
-    quality = {name: measure.measure(photo.pixels, face) for name, measure in gate.measures.items()}
+    measures = {**gate.measures, **gate.reported}
+    quality = {name: measure.measure(photo.pixels, face) for name, measure in measures.items()}
     return {
         "sha256": photo.sha256,
         "width_px": width,
@@ -345,10 +318,6 @@ def _source_facts(photo: Photo, face: Face, gate: Gate) -> dict[str, Any]:
         "pose": face.pose,
         "quality": quality,
     }
-
-
-def _box_text(face: Face) -> str:
-    return f"x {face.box[0]:.0f}-{face.box[2]:.0f}, y {face.box[1]:.0f}-{face.box[3]:.0f}"
 
 
 def _rgb(image: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 DEFAULT_MODEL = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 DEFAULT_CONTROLNET = "CrucibleAI/ControlNetMediaPipeFace"
+OPENPOSE_CONTROLNET = "lllyasviel/control_v11p_sd15_openpose"
 RENAMED_MODELS = {"runwayml/stable-diffusion-v1-5": DEFAULT_MODEL}
 """Hub names that no longer exist and what they became."""
 
@@ -18,6 +19,7 @@ PINNED_REVISIONS = {
 the second by two); not looked up on the hub itself."""
 
 Backend = Literal["diffusion", "warp"]
+ControlKind = Literal["mediapipe_face", "openpose"]
 
 
 def nearest(word: str, known: list[str]) -> str:
@@ -38,13 +40,18 @@ class Config(BaseModel):
 
 
 class ModelSettings(Config):
-    """How weights are read. `model_id`: a hub id, a folder in diffusers layout, or "random" (small and seeded)."""
+    """How weights are read. `model_id`: a hub id, a folder in diffusers layout, or "random" (small and seeded).
+
+    control_kind, controlnet_subfolder: what the ControlNet was trained on and where it lies in its repository; unset,
+    they follow from `controlnet_id`: openpose's is known, any other is taken for one like CrucibleAI's.
+    """
 
     model_id: str = DEFAULT_MODEL
     revision: str | None = None
     controlnet_id: str = DEFAULT_CONTROLNET
     controlnet_revision: str | None = None
-    controlnet_subfolder: str | None = "diffusion_sd15"
+    controlnet_subfolder: str | None = None
+    control_kind: ControlKind | None = None
     device: str = "cuda"
 
     @field_validator("model_id")
@@ -62,6 +69,20 @@ class ModelSettings(Config):
         True
         """
         return self.revision or PINNED_REVISIONS.get(self.model_id)
+
+    @property
+    def drawn_control(self) -> ControlKind:
+        """The control image to draw.
+
+        >>> ModelSettings(controlnet_id="lllyasviel/control_v11p_sd15_openpose").drawn_control
+        'openpose'
+        """
+        return self.control_kind or ("openpose" if self.controlnet_id == OPENPOSE_CONTROLNET else "mediapipe_face")
+
+    @property
+    def weights_subfolder(self) -> str | None:
+        """The ControlNet's folder inside its repository, None for the top."""
+        return self.controlnet_subfolder or (None if self.controlnet_id == OPENPOSE_CONTROLNET else "diffusion_sd15")
 
     @property
     def pinned_controlnet_revision(self) -> str | None:
@@ -91,13 +112,28 @@ class GenerationSettings(Config):
 class GateSettings(Config):
     """When an image is kept.
 
-    measures: quality measures by file name, each with its options. max_pose_error_deg: largest difference of measured
-    and requested yaw or pitch. min_similarity: to the source, for the pack's own recogniser; the held-out one only
-    reports. A recogniser without an entry is recorded as `not_evaluated`. dlib's entry is its library's own threshold
-    (distance 0.6), ArcFace's the one at FMR 1e-3 on LFW (Boutros et al. 2022, Self-restrained triplet loss, table 3).
+    rule: "sdaug" (all of what follows), or "mission": confidence > 0.7, blur < 0.3, brightness 50 to 200, at least
+    512 px, similarity to the input > 0.8; what either would say is on every record. measures: quality measures that
+    refuse, by file name, each with its options; reported: those that are only recorded.
+    max_pose_error_deg: largest difference of measured and requested yaw or pitch. min_similarity: to the source, for the
+    pack's own recogniser, whatever its band says; the held-out one only reports. A recogniser without an entry, or
+    without a band, is recorded as `not_evaluated`. dlib's entry is its library's own threshold (distance 0.6), ArcFace's
+    the one at FMR 1e-3 on LFW (Boutros et al. 2022, Self-restrained triplet loss, table 3).
     """
 
-    measures: dict[str, dict[str, Any]] = {"confidence": {}, "blur": {}, "brightness": {}, "resolution": {}}
+    rule: Literal["sdaug", "mission"] = "sdaug"
+    measures: dict[str, dict[str, Any]] = {
+        "confidence": {},
+        "blur": {},
+        "resolution": {},
+        "single_face_present": {},
+        "inter_eye_distance": {},
+        "luminance_mean": {},
+        "under_exposure_prevention": {},
+        "over_exposure_prevention": {},
+        "dynamic_range": {},
+    }
+    reported: dict[str, dict[str, Any]] = {"brightness": {}, "illumination_uniformity": {}, "natural_colour": {}}
     max_pose_error_deg: float = Field(default=15.0, gt=0)
     min_similarity: dict[str, float] = {"dlib_resnet": 0.0, "arcface": 0.26}
 

@@ -63,7 +63,7 @@ def _controlnet_folder(model: ModelSettings, download: bool) -> Path:
     beside = Path(model.model_id).expanduser() / "controlnet"
     if model.controlnet_id == DEFAULT_CONTROLNET and beside.is_dir():
         return beside
-    prefix = f"{model.controlnet_subfolder}/" if model.controlnet_subfolder else ""
+    prefix = f"{model.weights_subfolder}/" if model.weights_subfolder else ""
     wanted = [f"{prefix}config.json", f"{prefix}diffusion_pytorch_model.safetensors"]
     folder = find_folder(model.controlnet_id, model.pinned_controlnet_revision, wanted, download=download)
     # The default subfolder is the hub ControlNet's; a local folder need not have it.

@@ -3,6 +3,7 @@
 import json
 from functools import lru_cache
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 
@@ -20,13 +21,21 @@ def reference_shape() -> np.ndarray:
 
 
 @lru_cache(maxsize=1)
-def _calibration() -> dict[str, list[float]]:
-    return json.loads((files("sdaug.face") / "data/pose_calibration.json").read_text())["coefficients"]
+def calibration() -> dict[str, Any]:
+    """What `scripts/calibrate_pose.py` wrote: coefficients per kind of reading, and their measured errors."""
+    return json.loads((files("sdaug.face") / "data/pose_calibration.json").read_text())
 
 
 def features(yaw: float, pitch: float) -> tuple[list[float], list[float]]:
     """Terms of the calibration for yaw (odd under mirroring) and for pitch (even), both from raw degrees."""
-    return [yaw, yaw * pitch / 50], [1.0, pitch, pitch**2 / 50, yaw**2 / 50]
+    return [yaw, yaw * pitch / 50], [1.0, pitch, yaw**2 / 50, yaw**2 * pitch / 2500]
+
+
+def calibrated(raw: Pose, kind: str) -> Pose:
+    """A raw reading of one kind (`landmarks`, `five_points`, `eye_corners`) as the pose it stands for."""
+    for_yaw, for_pitch = features(raw.yaw_deg, raw.pitch_deg)
+    known = calibration()[kind]["coefficients"]
+    return Pose(float(np.dot(known["yaw"], for_yaw)), float(np.dot(known["pitch"], for_pitch)), raw.roll_deg)
 
 
 def raw_pose(landmarks: np.ndarray) -> Pose:
@@ -36,7 +45,4 @@ def raw_pose(landmarks: np.ndarray) -> Pose:
 
 def estimate_pose(landmarks: np.ndarray) -> Pose:
     """The calibrated head pose of landmarks (>= 468, 3) in pixels, degrees."""
-    raw = raw_pose(landmarks)
-    for_yaw, for_pitch = features(raw.yaw_deg, raw.pitch_deg)
-    known = _calibration()
-    return Pose(float(np.dot(known["yaw"], for_yaw)), float(np.dot(known["pitch"], for_pitch)), raw.roll_deg)
+    return calibrated(raw_pose(landmarks), "landmarks")

@@ -115,10 +115,10 @@ class GateSettings(Config):
     rule: "sdaug" (all of what follows), or "mission": confidence > 0.7, blur < 0.3, brightness 50 to 200, at least
     512 px, similarity to the input > 0.8; what either would say is on every record. measures: quality measures that
     refuse, by file name, each with its options; reported: those that are only recorded.
-    max_pose_error_deg: largest difference of measured and requested yaw or pitch. min_similarity: to the source, for the
-    pack's own recogniser, whatever its band says; the held-out one only reports. A recogniser without an entry, or
-    without a band, is recorded as `not_evaluated`. dlib's entry is its library's own threshold (distance 0.6), ArcFace's
-    the one at FMR 1e-3 on LFW (Boutros et al. 2022, Self-restrained triplet loss, table 3).
+    max_pose_error_deg: largest difference of measured and requested yaw or pitch. min_similarity: to the source, for
+    the pack's own recogniser, whatever its band says; the held-out one only reports. A recogniser without an entry, or
+    without a band, is recorded as `not_evaluated`. dlib's entry is its library's own threshold (distance 0.6),
+    ArcFace's the one at FMR 1e-3 on LFW (Boutros et al. 2022, Self-restrained triplet loss, table 3).
     """
 
     rule: Literal["sdaug", "mission"] = "sdaug"

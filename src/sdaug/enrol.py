@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 
 from sdaug.augmentor import GenerativeAugmentor
+from sdaug.cohort import read_cohort
 from sdaug.config import RunSettings
 from sdaug.enrolment.bundle import BundleSample, write_bundle
 from sdaug.enrolment.folder import check_target
-from sdaug.gate import area
 from sdaug.packs import FacePack
 from sdaug.record import plain
 from sdaug.types import AngleResult, Augmentation, Photo, Pose
@@ -23,6 +23,12 @@ from sdaug.types import AngleResult, Augmentation, Photo, Pose
 MAX_STORED_PX = 2048
 """A recogniser looks at 112 or 150 px of it; larger photos are scaled down before they are stored and embedded."""
 
+
+RULES = {
+    "sdaug": "every measure, the pose, the own recogniser's band and floor, closer than any cohort member, no copy",
+    "mission": "confidence > 0.7, blur < 0.3, brightness 50 to 200, at least 512 px, similarity to the input > 0.8",
+}
+"""The acceptance rules in words, for the bundle's policy."""
 
 CROP_MARGIN = 0.5
 """What a crop keeps around a face, as a share of its size."""
@@ -35,18 +41,21 @@ def enrol(
     settings: RunSettings,
     *,
     face: int | str | None = None,
+    cohort: Path | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Writes the bundle of `subject` to the folder `out`; every photo is augmented, the photos themselves come first.
 
-    Raises PhotoError for a photo that cannot be used and ValueError for an unusable subject or target, before writing.
+    cohort: a folder of other people's photos, none of whom a view may be closer to than to this person. Raises
+    PhotoError for a photo that cannot be used and ValueError for an unusable subject, target or cohort, before writing.
     """
     if not photos:
         raise ValueError("no photo given; expected at least one")
     check_target(out, overwrite)
     augmentor = GenerativeAugmentor(settings=settings)
     try:
-        records = [augmentor.augment(photo, face=face) for photo in photos]
+        others = None if cohort is None else read_cohort(cohort, augmentor.pack)
+        records = [augmentor.augment(photo, face=face, cohort=others) for photo in photos]
         pack = augmentor.pack
         samples = [captured(photo, record) for photo, record in zip(photos, records, strict=True)]
         for photo, record in zip(photos, records, strict=True):
@@ -68,7 +77,8 @@ def enrol(
             generator=generator_facts(records[0]),
             policy={
                 "gate": plain(settings.gate.model_dump()),
-                "rule": "every measure, the pose, and the own recogniser's similarity where it has a threshold",
+                "rule": RULES[settings.gate.rule],
+                "cohort": records[0].source["cohort"],
             },
             tool={"name": "sdaug", "version": version("sdaug")},
             created=created_now(),
@@ -92,8 +102,8 @@ def created_now() -> str:
 
 def embed_largest(pack: FacePack, image: np.ndarray) -> np.ndarray | None:
     """The vector of the largest face in `image` by the pack's own recogniser, None if there is no face."""
-    faces = pack.faces(image)
-    return pack.recognisers[0].embed(image, max(faces, key=area)) if faces else None
+    face = pack.largest(image)
+    return None if face is None else pack.recognisers[0].embed(image, face)
 
 
 def captured(photo: Photo, record: Augmentation) -> BundleSample:

@@ -1,6 +1,6 @@
 """A face pack: one detector and its recognisers, by name. Nothing swaps one pack for another by itself."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,9 @@ from sdaug.types import Face
 
 INSIGHTFACE_PACKS = ("buffalo_l", "buffalo_m", "buffalo_s", "antelopev2")
 """Packs insightface's own downloader knows; non-commercial research licence."""
+
+CLEAR_CONFIDENCE = 0.7
+"""A face the landmark network cannot read still counts as a person if the detector is this sure."""
 
 _SCALES = ((0.25, 640), (0.5, 320))
 """(border, detector input) for SCRFD: the first sees small faces, the second is fair to faces that fill the frame."""
@@ -45,6 +48,10 @@ class FacePack:
         """All faces in `image` (H, W, 3) uint8 RGB, best first."""
         return [self._face(image, detection, points) for detection, points in self.detect(image)]
 
+    def largest(self, image: np.ndarray) -> Face | None:
+        """The largest face in `image` (H, W, 3) uint8 RGB, None if there is none."""
+        return max(self.faces(image), key=lambda face: face.area, default=None)
+
     def _face(self, image: np.ndarray, detection: Detection, points: np.ndarray | None) -> Face:
         landmarks = self.mesh.landmarks(image, detection.box)
         if points is None:
@@ -55,6 +62,11 @@ class FacePack:
     def close(self) -> None:
         """Frees the networks."""
         self.mesh.close()
+
+
+def clear(faces: Sequence[Face]) -> list[Face]:
+    """The faces that count as persons: the landmark network can read them, or the detector is sure of them."""
+    return [face for face in faces if face.landmarks is not None or face.confidence > CLEAR_CONFIDENCE]
 
 
 def face_from_landmarks(landmarks: np.ndarray, confidence: float) -> Face:

@@ -26,6 +26,8 @@ def judgement_json(judgement: Judgement) -> dict[str, Any]:
         "accepted": judgement.accepted,
         "reasons": [reason.value for reason in judgement.reasons],
         "not_evaluated": list(judgement.not_evaluated),
+        "checks": {k: None if v is None else round(v, 6) for k, v in judgement.checks.items()},
+        "rules": {name: [reason.value for reason in reasons] for name, reasons in judgement.by_rule.items()},
     }
 
 
@@ -48,6 +50,18 @@ def angle_json(angle: AngleResult, image: str | None) -> dict[str, Any]:
     }
 
 
+def acceptance(record: Augmentation) -> dict[str, int]:
+    """How many images were kept, and of how many final images each rule would have said yes, whichever rule decided.
+
+    A rule sees only images in which there is a face; the others count as refused.
+    """
+    passed = {
+        f"{rule}_rule": sum(angle.judgement.by_rule.get(rule) == () for angle in record.angles)
+        for rule in ("sdaug", "mission")
+    }
+    return {"angles": len(record.angles), "accepted": len(record.accepted), **passed}
+
+
 def manifest(record: Augmentation, images: dict[int, str]) -> dict[str, Any]:
     """The manifest of an augmentation; `images`: file name per angle index, for the accepted ones."""
     return {
@@ -56,6 +70,7 @@ def manifest(record: Augmentation, images: dict[int, str]) -> dict[str, Any]:
         "pack": plain(record.pack),
         "generator": plain(record.generator),
         "angles": [angle_json(angle, images.get(angle.index)) for angle in record.angles],
+        "acceptance": acceptance(record),
         "timings": record.timings,
         "memory": record.memory,
         "environment": record.environment,

@@ -31,15 +31,22 @@ class Reason(str, Enum):
     POSE_UNREADABLE = "pose_unreadable"
     POSE_ERROR = "pose_error"
     LOW_SIMILARITY = "low_similarity"
+    TOO_SIMILAR = "too_similar_for_pose"
+    NEAR_DUPLICATE = "near_duplicate"
+    CLOSER_TO_ANOTHER = "closer_to_another_person"
+    SECOND_FACE = "second_face"
+    UNDER_EXPOSED = "under_exposed"
+    OVER_EXPOSED = "over_exposed"
+    LOW_DYNAMIC_RANGE = "low_dynamic_range"
+    UNEVEN_LIGHT = "uneven_light"
+    UNNATURAL_COLOUR = "unnatural_colour"
     # a rung was left, or something other than what was asked for was used
     WEIGHTS_MISSING = "weights_missing"
     WEIGHTS_INVALID = "weights_invalid"
     OUT_OF_MEMORY = "out_of_memory"
     NOT_FINITE = "not_finite"
-    BLACK_IMAGE = "black_image"
     NO_GPU = "no_gpu"
     RANDOM_WEIGHTS = "random_weights"
-    NOT_EVALUATED = "not_evaluated"
 
 
 class PhotoError(ValueError):
@@ -101,6 +108,12 @@ class Face:
     landmarks: np.ndarray | None
     pose: Pose | None
 
+    @property
+    def area(self) -> float:
+        """Of the box, square pixels."""
+        x0, y0, x1, y1 = self.box
+        return (x1 - x0) * (y1 - y0)
+
 
 @dataclass(frozen=True)
 class View:
@@ -128,7 +141,12 @@ class QualityScore:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What the gate found in one image. A measurement that could not be made is None or absent, never a number."""
+    """What the gate found in one image. A measurement that could not be made is None or absent, never a number.
+
+    similarity: to the source, by recogniser. checks: figures that the checks compared, by name; None = not measured.
+    by_rule: the reasons each rule has, whichever decides. vectors: the image's own, by recogniser; for the checks on
+    later images, never written to a record.
+    """
 
     accepted: bool
     reasons: tuple[Reason, ...]
@@ -136,6 +154,9 @@ class Judgement:
     similarity: dict[str, float]
     quality: dict[str, QualityScore]
     not_evaluated: tuple[str, ...] = ()
+    checks: dict[str, float | None] = field(default_factory=dict)
+    by_rule: dict[str, tuple[Reason, ...]] = field(default_factory=dict)
+    vectors: dict[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ MEASURED = (None, REQUESTED | {"roll_deg": float})
 QUALITY = {str: {"raw": float, "scalar": float}}
 JUDGEMENT = {
     "measured": MEASURED, "similarity": {str: float}, "quality": QUALITY, "accepted": bool, "reasons": [str],
-    "not_evaluated": [str],
+    "not_evaluated": [str], "checks": {str: (float, None)}, "rules": {str: [str]},
 }  # fmt: skip
 ANGLE = JUDGEMENT | {
     "index": int, "image": (None, str), "requested": REQUESTED, "rung": str, "latency_s": float, "degraded": [str],
@@ -71,6 +71,7 @@ MANIFEST = {
     "generator": {"backend": str, "settings": {"num_angles": int, "num_inference_steps": int, "guidance_scale": float,
                                                "controlnet_conditioning_scale": float, "strength": float, "seed": int}},
     "angles": [ANGLE],
+    "acceptance": {"angles": int, "accepted": int, "sdaug_rule": int, "mission_rule": int},
     "timings": {"detect_s": float, "load_s": float, "stage_s": float, "angles_s": float, "total_s": float},
     "memory": {"resident": int, "resident_peak": (int, None), "cuda_allocated_peak": (int, None)},
     "environment": dict,

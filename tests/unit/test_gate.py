@@ -5,48 +5,59 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from sdaug.bands import Band
 from sdaug.config import GateSettings
 from sdaug.face.photo import photo_from_array
 from sdaug.gate import Gate, load_measures, open_gate, overall, pose_refusal
 from sdaug.plugins import PluginError
-from sdaug.types import Face, Pose, QualityScore, Reason
+from sdaug.types import AngleResult, Face, Pose, QualityScore, Reason
 
 SOURCE = np.array([1.0, 0.0], np.float32)
 IMAGE = np.full((512, 512, 3), 120, np.uint8)
-FACE = Face((100, 100, 300, 300), 0.9, np.zeros((5, 2), np.float32), None, Pose(40, 3, 25))
+FIVE = np.array([(180, 180), (260, 180), (220, 220), (190, 260), (250, 260)], np.float32)
+FACE = Face((100, 100, 300, 300), 0.9, FIVE, None, Pose(40, 3, 25))
+BAND = Band(((0, 0.6, 1.01), (50, 0.3, 0.7)), ((0, 0.6, 1.01), (30, 0.4, 0.8)), near_duplicate=0.97, same_person=0.8)
+NOT_EVALUATED = ("similarity_band.own", "cohort", "near_duplicate.own")
 
 
 class FakeRecogniser:
-    """Its vectors are given; similarity is their first number."""
+    """Every image has one given vector, (similarity to the source, something); the rest is like ArcFace."""
+
+    sha256 = "nobody measured this one"
+    dim = 2
 
     def __init__(self, name: str, value: float):
         self.name, self.value = name, value
 
     def embed(self, image, face):
-        return np.array([self.value, 0], np.float32)
+        return np.array([self.value, np.sqrt(1 - self.value**2)], np.float32)
 
     def similarity(self, a, b):
-        assert a is SOURCE, "the source is the reference, whichever way a recogniser compares"
-        return float(b[0])
+        return float(np.dot(a, b))
 
 
 class FakeMeasure:
     def __init__(self, raw: float):
         self.raw = raw
 
-    def measure(self, image, face):
+    def measure(self, image, face, others=()):
         return QualityScore(self.raw, self.raw)
 
     def refusal(self, raw):
         return None if raw > 0.7 else Reason.BLURRED
 
 
-def gate(*found: Face, similarity: float = 0.5, sharpness: float = 0.9, **settings) -> Gate:
+def gate(*found: Face, similarity: float = 0.5, sharpness: float = 0.9, band=None, cohort=(), **settings) -> Gate:
     recognisers = (FakeRecogniser("own", similarity), FakeRecogniser("held_out", -1.0))
     pack = SimpleNamespace(faces=lambda image: list(found), recognisers=recognisers)
     chosen = GateSettings.model_validate({"min_similarity": {"own": 0.25}} | settings)
-    return Gate(pack, chosen, {"sharpness": FakeMeasure(sharpness)}, {"own": SOURCE, "held_out": SOURCE})
+    reference = {"own": SOURCE, "held_out": SOURCE}
+    others = {"own": np.array(cohort, np.float32)} if len(cohort) else {}
+    measures = {"sharpness": FakeMeasure(sharpness)}
+    return Gate(pack, chosen, measures, {"also": FakeMeasure(0.1)}, reference, Pose(0, 0), band, others)
 
 
 def test_a_good_image_is_accepted_and_everything_measured_is_told():
@@ -54,8 +65,11 @@ def test_a_good_image_is_accepted_and_everything_measured_is_told():
     assert judgement.accepted and judgement.reasons == ()
     assert judgement.measured == FACE.pose
     assert judgement.similarity == {"own": 0.5, "held_out": -1.0} and list(judgement.similarity)[0] == "own"
-    assert judgement.quality == {"sharpness": QualityScore(0.9, 0.9)}
-    assert judgement.not_evaluated == (), "the held-out recogniser reports, it does not judge"
+    assert judgement.quality == {"sharpness": QualityScore(0.9, 0.9), "also": QualityScore(0.1, 0.1)}
+    assert judgement.not_evaluated == NOT_EVALUATED
+    assert judgement.checks == {
+        "pose_error_deg": 5.0, "band_low": None, "band_high": None, "cohort_best": None, "copy_best": 0.5,
+    }  # fmt: skip
 
 
 def test_no_face_is_no_measurement():
@@ -109,16 +123,95 @@ def test_similarity_at_its_threshold_is_enough():
     assert not gate(FACE, similarity=0.2499).judge(IMAGE, Pose(40, 0)).accepted
 
 
+# -- the person
+
+
+def test_the_band_is_that_of_the_turn_from_the_source_to_the_pose_asked_for():
+    def reasons(similarity: float, **changes) -> tuple[Reason, ...]:
+        judged = replace(gate(FACE, similarity=similarity, band=BAND), **changes).judge(IMAGE, Pose(40, 0))
+        assert "similarity_band.own" not in judged.not_evaluated
+        return judged.reasons
+
+    assert reasons(0.5) == () and reasons(0.35) == (Reason.LOW_SIMILARITY,) and reasons(0.8) == (Reason.TOO_SIMILAR,)
+    assert reasons(0.8, source_pose=Pose(20, 0)) == () and reasons(0.42, source_pose=Pose(20, 0)) != ()
+
+
+def test_the_floor_holds_below_the_band():
+    assert gate(FACE, similarity=0.45, band=BAND, min_similarity={"own": 0.5}).judge(IMAGE, Pose(40, 0)).reasons == (
+        Reason.LOW_SIMILARITY,
+    )
+    nothing = gate(FACE, similarity=-1.0, min_similarity={}).judge(IMAGE, Pose(40, 0))
+    assert nothing.accepted and nothing.not_evaluated == ("similarity.own", *NOT_EVALUATED)
+
+
+@given(st.floats(-90, 90), st.floats(-60, 60), st.floats(0, 20), st.floats(0, 20))
+def test_a_larger_turn_never_raises_the_band_and_mirrored_turns_have_the_same(yaw, pitch, more_yaw, more_pitch):
+    low, high = BAND.at(Pose(yaw, pitch))
+    further = BAND.at(Pose(yaw + np.copysign(more_yaw, yaw), pitch + np.copysign(more_pitch, pitch)))
+    assert 0.3 <= further[0] <= low + 1e-12 and 0.7 <= further[1] <= high + 1e-12 and low < high
+    assert BAND.at(Pose(-yaw, -pitch)) == (low, high)
+
+
+@pytest.mark.parametrize(("other", "accepted"), [([0.5, 0.8], False), ([0.0, 1.0], False), ([0.4, 0.1], True)])
+def test_a_view_must_be_closer_to_its_source_than_to_anyone_in_the_cohort(other, accepted):
+    judgement = gate(FACE, cohort=[[0.0, 0.1], other]).judge(IMAGE, Pose(40, 0))
+    assert judgement.accepted == accepted and "cohort" not in judgement.not_evaluated
+    assert judgement.reasons == (() if accepted else (Reason.CLOSER_TO_ANOTHER,))
+    assert judgement.checks["cohort_best"] == pytest.approx(
+        max(0.087, other[0] * 0.5 + other[1] * np.sqrt(0.75)), abs=1e-3
+    )
+
+
+def test_a_copy_of_the_source_offered_as_turned_is_a_near_duplicate():
+    near = replace(BAND, yaw=((0, 0.6, 1.01),), pitch=((0, 0.6, 1.01),))
+    copy = gate(FACE, similarity=0.98, band=near, max_pose_error_deg=50)
+    assert copy.judge(IMAGE, Pose(10, 0)).reasons == (Reason.NEAR_DUPLICATE,)
+    assert copy.judge(IMAGE, Pose(9.9, -9.9)).accepted, "a frontal view of a frontal photo is no offence"
+    turned = replace(copy, source_pose=Pose(40, 0))
+    assert turned.judge(IMAGE, Pose(45, 5)).accepted and not turned.judge(IMAGE, Pose(0, 0)).accepted
+
+
+def test_a_copy_of_an_accepted_image_offered_at_another_pose_is_a_near_duplicate():
+    opened = gate(FACE, similarity=0.5, band=BAND, max_pose_error_deg=50)
+    judgement = opened.judge(IMAGE, Pose(40, 0))
+    first = AngleResult(1, Pose(40, 0), IMAGE, "warp", judgement, 0.1)
+    knowing = opened.including(first)
+    assert knowing.judge(IMAGE, Pose(40, 12)).reasons == (Reason.NEAR_DUPLICATE,)
+    assert knowing.judge(IMAGE, Pose(40, 12)).checks["copy_best"] == pytest.approx(1)
+    assert knowing.judge(IMAGE, Pose(35, 5)).accepted
+    assert opened.including(replace(first, image=None)) is opened, "a refused image is no reference"
+
+
+# -- the rules
+
+
+def test_each_record_says_what_either_rule_would_do():
+    sure = gate(FACE, similarity=0.81, band=BAND).judge(IMAGE, Pose(40, 0))
+    assert sure.reasons == (Reason.TOO_SIMILAR,) == sure.by_rule["sdaug"]
+    assert sure.by_rule["mission"] == (Reason.BLURRED,), "the grey test image shows nothing"
+    mission = gate(FACE, similarity=0.5, rule="mission").judge(IMAGE, Pose(40, 0))
+    assert mission.reasons == (Reason.BLURRED, Reason.LOW_SIMILARITY) and mission.by_rule["sdaug"] == ()
+    assert not mission.accepted
+
+
+def test_the_missions_rule_asks_for_no_pose():
+    textured = np.random.default_rng(0).integers(60, 180, IMAGE.shape, np.uint8)
+    opened = gate(FACE, similarity=0.81, rule="mission", max_pose_error_deg=1)
+    judgement = opened.judge(textured, Pose(-45, 0))
+    assert judgement.accepted and judgement.by_rule == {"mission": (), "sdaug": (Reason.POSE_ERROR,)}
+    assert replace(opened, pack=gate(FACE, similarity=0.79).pack).judge(textured, Pose(0, 0)).by_rule["mission"] != ()
+
+
 def test_overall_is_the_weakest_measure():
     assert overall({"a": QualityScore(5, 0.9), "b": QualityScore(1, 0.4)}) == 0.4
 
 
 def test_a_misspelt_measure_or_option_names_the_right_one():
     with pytest.raises(PluginError, match="unknown quality measure 'blurr'; did you mean 'blur'"):
-        load_measures(GateSettings(measures={"blurr": {}}))
+        load_measures({"blurr": {}})
     with pytest.raises(PluginError, match="unknown option 'bellow'; did you mean 'below'"):
-        load_measures(GateSettings(measures={"blur": {"bellow": 0.3}}))
-    assert load_measures(GateSettings(measures={"blur": {"below": 0.5}}))["blur"].below == 0.5
+        load_measures({"blur": {"bellow": 0.3}})
+    assert load_measures({"blur": {"below": 0.5}})["blur"].below == 0.5
 
 
 def test_the_source_passes_its_own_gate_and_a_blurred_or_dark_copy_does_not(embedded, views):
@@ -130,7 +223,7 @@ def test_the_source_passes_its_own_gate_and_a_blurred_or_dark_copy_does_not(embe
     opened = open_gate(embedded, GateSettings(), image, face)
     judgement = opened.judge(image, face.pose)
     assert judgement.accepted and judgement.similarity["dlib_resnet"] == pytest.approx(1, abs=1e-6)
-    assert judgement.not_evaluated == ()
+    assert judgement.not_evaluated == ("cohort",)
     assert opened.judge(cv2.GaussianBlur(image, (0, 0), 7), face.pose).reasons == (Reason.BLURRED,)
     assert Reason.TOO_DARK in opened.judge((image * 0.25).astype(np.uint8), face.pose).reasons
     assert Reason.IMAGE_TOO_SMALL in opened.judge(cv2.resize(image, (300, 300)), face.pose).reasons
@@ -148,7 +241,8 @@ def test_a_stranger_is_refused(arcface, astronaut, faces):
     judgement = opened.judge(stranger, Pose(0, 0))
     assert Reason.LOW_SIMILARITY in judgement.reasons
     assert list(judgement.similarity) == ["arcface", "dlib_resnet"]
-    assert judgement.not_evaluated == ()
+    assert judgement.not_evaluated == ("cohort",)
     without = open_gate(arcface, GateSettings(min_similarity={"dlib_resnet": 0.9}), astronaut.pixels, face)
     unjudged = without.judge(stranger, Pose(0, 0))
-    assert unjudged.not_evaluated == ("similarity.arcface",) and Reason.LOW_SIMILARITY not in unjudged.reasons
+    assert unjudged.not_evaluated == ("similarity.arcface", "cohort")
+    assert Reason.LOW_SIMILARITY in unjudged.reasons, "the band refuses where no floor is set"

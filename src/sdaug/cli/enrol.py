@@ -9,11 +9,11 @@ from click.core import ParameterSource
 
 from sdaug.cli.options import (
     chosen_face,
+    cohort_option,
+    exit_status,
     generation_options,
     open_photo,
     out_folder,
-    pack_failure,
-    refusal,
     run_settings,
 )
 
@@ -25,18 +25,22 @@ from sdaug.cli.options import (
 @click.option("--chosen", type=click.Path(exists=True, dir_okay=False), help="A sweep's chosen.json: use its settings.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier bundle at OUT.")
 @generation_options
+@cohort_option
 @click.option("--json", "as_json", is_flag=True, help="Print figures as JSON.")
 def command(
-    photos: tuple[str, ...], subject: str, out: str, chosen: str | None, overwrite: bool, as_json: bool, **options: Any
+    photos: tuple[str, ...],
+    subject: str,
+    out: str,
+    chosen: str | None,
+    overwrite: bool,
+    cohort: str | None,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Enrol one person from PHOTO...: the photos, the accepted images, their vectors, all of it verified."""
     from sdaug.config import RunSettings
     from sdaug.enrol import enrol
     from sdaug.enrolment.verify import verify_bundle
-    from sdaug.ladder import GenerationFailed
-    from sdaug.packs import PackError
-    from sdaug.synthesis.weights import WeightsError
-    from sdaug.types import PhotoError
 
     settings = run_settings(options)
     if chosen is not None:
@@ -54,16 +58,9 @@ def command(
     which = chosen_face(options["which"])
     sources = [open_photo(name) for name in photos]
     folder = out_folder(out)
-    try:
-        enrol(sources, subject, folder, settings, face=which, overwrite=overwrite)
-    except PhotoError as error:
-        raise refusal(", ".join(photos), error) from error
-    except PackError as error:
-        raise pack_failure(error) from error
-    except (WeightsError, GenerationFailed) as error:
-        raise click.ClickException(f"{error.reason.value}: {error}") from error
-    except (ValueError, FileExistsError) as error:
-        raise click.UsageError(str(error)) from error
+    with exit_status(", ".join(photos), ValueError, FileExistsError):
+        others = None if cohort is None else Path(cohort)
+        enrol(sources, subject, folder, settings, face=which, cohort=others, overwrite=overwrite)
     report = verify_bundle(folder)
     figures = {"rows": report.rows, "dim": report.dim, "recogniser": report.recogniser, "by_origin": report.by_origin}
     click.echo(json.dumps(figures) if as_json else f"{report.rows} vectors in {out}: {report.by_origin}")

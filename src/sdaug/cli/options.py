@@ -1,7 +1,8 @@
 """What several commands share: the settings they build, the photo they read, the bar they draw."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,40 @@ def generation_options(command: Callable[..., Any]) -> Callable[..., Any]:
                          help="Face pack: embedded, buffalo_l, or an insightface folder."),
             click.option("--face", "which", default=None, help="Which of several faces: largest, or an index."),
             click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Noise seed."),
+            click.option("--gate-rule", type=click.Choice(["sdaug", "mission"]), default="sdaug", show_default=True,
+                         help="What decides; the other's answer is recorded too."),
             click.option("--strict", is_flag=True, help="Fail rather than fall back to another rung."),
         ]
     ):  # fmt: skip
         command = option(command)
     return command
+
+
+cohort_option = click.option(
+    "--cohort", type=click.Path(exists=True, file_okay=False), default=None,
+    help="Folder of other people's photos, one each: no view may be closer to one of them.",
+)  # fmt: skip
+"""Not among `generation_options`: a sweep's settings bring none."""
+
+
+@contextmanager
+def exit_status(photos: str, *usage: type[Exception]) -> Iterator[None]:
+    """Errors of making images as a command's end: 1 where a photo is refused or generation fails, 2 for a face pack or
+    cohort that does not exist and for what else `usage` names. `photos`: what the message calls the photo."""
+    from sdaug.cohort import CohortError
+    from sdaug.ladder import GenerationFailed
+    from sdaug.synthesis.weights import WeightsError
+
+    try:
+        yield
+    except PhotoError as error:
+        raise refusal(photos, error) from error
+    except PackError as error:
+        raise pack_failure(error) from error
+    except (WeightsError, GenerationFailed) as error:
+        raise click.ClickException(f"{error.reason.value}: {error}") from error
+    except (CohortError, *usage) as error:
+        raise click.UsageError(str(error)) from error
 
 
 def run_settings(options: dict[str, Any]) -> RunSettings:
@@ -48,6 +78,7 @@ def run_settings(options: dict[str, Any]) -> RunSettings:
         strict=options["strict"],
         model={"model_id": options["model_id"], "device": options["device"]},  # type: ignore[arg-type]
         generation={"num_angles": options["num_angles"], "seed": options["seed"]},  # type: ignore[arg-type]
+        gate={"rule": options["gate_rule"]},  # type: ignore[arg-type]
     )
 
 

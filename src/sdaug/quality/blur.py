@@ -1,5 +1,7 @@
 """How blurred the aligned face is."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from pydantic import Field
@@ -17,7 +19,7 @@ class Blur(AbstractQualityMeasure):
 
     below: float = Field(default=0.3, gt=0, lt=1)
 
-    def measure(self, image: np.ndarray, face: Face) -> QualityScore:
+    def measure(self, image: np.ndarray, face: Face, others: Sequence[Face] = ()) -> QualityScore:
         grey = cv2.cvtColor(aligned_face(image, face.five_points), cv2.COLOR_RGB2GRAY)
         raw = float(np.exp(-cv2.Laplacian(grey, cv2.CV_64F).var() / 100))
         sharp = raw < self.below

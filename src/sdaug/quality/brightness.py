@@ -1,5 +1,7 @@
 """Whether the image is neither too dark nor too bright."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from pydantic import Field, model_validator
 
@@ -19,7 +21,7 @@ class Brightness(AbstractQualityMeasure):
             raise ValueError(f"low is {self.low} and high is {self.high}; expected low < high")
         return self
 
-    def measure(self, image: np.ndarray, face: Face) -> QualityScore:
+    def measure(self, image: np.ndarray, face: Face, others: Sequence[Face] = ()) -> QualityScore:
         raw = float(image.mean())
         middle = (self.low + self.high) / 2
         known = [0.0, self.low, middle, self.high, 255.0]

@@ -1,5 +1,7 @@
 """How sure the pack's detector is that this is a face."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from pydantic import Field
 
@@ -12,7 +14,7 @@ class Confidence(AbstractQualityMeasure):
 
     above: float = Field(default=0.7, gt=0, lt=1)
 
-    def measure(self, image: np.ndarray, face: Face) -> QualityScore:
+    def measure(self, image: np.ndarray, face: Face, others: Sequence[Face] = ()) -> QualityScore:
         raw = face.confidence
         below = raw <= self.above
         scalar = THRESHOLD * raw / self.above if below else 1 - (1 - THRESHOLD) * (1 - raw) / (1 - self.above)

@@ -1,5 +1,7 @@
 """Whether the image has enough pixels."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from pydantic import Field
 
@@ -12,7 +14,7 @@ class Resolution(AbstractQualityMeasure):
 
     at_least_px: int = Field(default=512, gt=0)
 
-    def measure(self, image: np.ndarray, face: Face) -> QualityScore:
+    def measure(self, image: np.ndarray, face: Face, others: Sequence[Face] = ()) -> QualityScore:
         raw = float(min(image.shape[:2]))
         return QualityScore(raw, 1.0 if raw >= self.at_least_px else THRESHOLD * raw / self.at_least_px)
 

@@ -1,0 +1,72 @@
+"""How alike true photos of one person are, by how far the head turned between them: one file a recogniser.
+
+A view made at a pose has to look like a true photo at that pose: below the band it is somebody else or damage, above it
+the head was not turned. Written by `scripts/similarity_bands.py`, which puts the origin of each figure into the file.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+
+import numpy as np
+
+from sdaug.types import Pose
+
+SCHEMA = "sdaug.band/1"
+
+
+@dataclass(frozen=True)
+class Band:
+    """Similarities on the recogniser's own scale.
+
+    yaw, pitch: rows (degrees turned, low, high), rising from 0. near_duplicate: at and above it two images are one.
+    same_person: at and above it two frontal photos show one person; between strangers none measured comes near.
+    """
+
+    yaw: tuple[tuple[float, float, float], ...]
+    pitch: tuple[tuple[float, float, float], ...]
+    near_duplicate: float
+    same_person: float
+
+    def at(self, turned: Pose) -> tuple[float, float]:
+        """Lower and upper bound where the head turned by |yaw| and |pitch| of `turned` away from the reference.
+
+        Linear between the rows, constant beyond the last; what yaw and pitch each take off adds up, down to the lowest
+        row at the least.
+
+        >>> band = Band(((0, 0.6, 1.0), (45, 0.4, 0.8)), ((0, 0.6, 1.0), (30, 0.5, 0.8)), 0.98, 0.7)
+        >>> [round(v, 3) for v in band.at(Pose(-22.5, 0))]
+        [0.5, 0.9]
+        """
+        low = _sum(abs(turned.yaw_deg), abs(turned.pitch_deg), self.yaw, self.pitch, 1)
+        high = _sum(abs(turned.yaw_deg), abs(turned.pitch_deg), self.yaw, self.pitch, 2)
+        return low, high
+
+
+Row = tuple[float, float, float]
+
+
+def _sum(yaw: float, pitch: float, by_yaw: Sequence[Row], by_pitch: Sequence[Row], column: int) -> float:
+    at_yaw, at_pitch = (
+        float(np.interp(angle, [row[0] for row in rows], [row[column] for row in rows]))
+        for angle, rows in ((yaw, by_yaw), (pitch, by_pitch))
+    )
+    lowest = min(row[column] for row in (*by_yaw, *by_pitch))
+    return max(at_yaw + at_pitch - by_pitch[0][column], lowest)
+
+
+def find_band(recogniser_sha256: str) -> Band | None:
+    """The band of the recogniser whose weight file has this digest, None where nobody measured one."""
+    for path in sorted(files("sdaug.bands").iterdir(), key=lambda entry: entry.name):
+        if not path.name.endswith(".json"):
+            continue
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["recogniser"]["sha256"] == recogniser_sha256:
+            rows = {axis: tuple(_row(row) for row in content[axis]) for axis in ("yaw", "pitch")}
+            return Band(rows["yaw"], rows["pitch"], content["near_duplicate"], content["same_person"])
+    return None
+
+
+def _row(row: dict[str, float]) -> Row:
+    return row["turned_deg"], row["low"], row["high"]

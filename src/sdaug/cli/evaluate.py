@@ -2,8 +2,11 @@
 
 import json
 import os
+from functools import partial
+from typing import Any
 
 import click
+from tqdm import tqdm
 
 from sdaug.cli.options import PACK_VARIABLE, pack_failure
 
@@ -17,31 +20,38 @@ def command() -> None:
 
 @command.command()
 @click.option("--head3d", default=None, help=f"Folder of renders at known pose.  [default: ${FACES_VARIABLE}/head3d]")
+@click.option("--people", default=None, help="Folder of frontal photos, one a person, to turn to the ten angles too.")
+@click.option("--pattern", default="*", show_default=True, help="Which files of --people, such as '*_neutral.jpg'.")
+@click.option("--limit", type=click.IntRange(1), default=None, help="At most so many people.")
 @click.option(
     "--pack", default="embedded", show_default=True, envvar=PACK_VARIABLE, show_envvar=True, help="Face pack."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the whole report as JSON.")
-def truth(head3d: str | None, pack: str, as_json: bool) -> None:
+def truth(head3d: str | None, people: str | None, pattern: str, limit: int | None, pack: str, as_json: bool) -> None:
     """Make every view of a 3-D head from its frontal one and compare it with the true view."""
     from sdaug.evaluation.truth import evaluate_truth
+    from sdaug.evaluation.truth_text import truth_text
+    from sdaug.evaluation.turned_people import evaluate_people
     from sdaug.packs import PackError, load_pack
     from sdaug.types import PhotoError
 
     folder = head3d or os.path.join(os.environ.get(FACES_VARIABLE, ""), "head3d")
     try:
-        report = evaluate_truth(folder, load_pack(pack))
+        loaded = load_pack(pack)
+        with tqdm(desc="views", unit="view", disable=None, leave=False) as bar:
+            report = evaluate_truth(folder, loaded, partial(_advance, bar))
+        if people is not None:
+            with tqdm(desc="people", unit="person", disable=None, leave=False) as bar:
+                report["people"] = evaluate_people(people, loaded, pattern, limit, partial(_advance, bar))
     except PackError as error:
         raise pack_failure(error) from error
     except FileNotFoundError as error:
         raise click.UsageError(str(error)) from error
     except PhotoError as error:
         raise click.ClickException(str(error)) from error
-    if as_json:
-        click.echo(json.dumps(report, indent=2))
-        return
-    click.echo(f"similarity to the true view, {report['recogniser']}")
-    for name, row in report["summary"].items():
-        figures = "  ".join(f"{key} {value:.3f}" for key, value in row.items() if key != "n" and value is not None)
-        click.echo(f"{name:10} n {row['n']:3}  {figures}")
-    errors = report["pose_error_deg"]
-    click.echo(f"pose error: median {errors['median']:.1f} deg, 95 % within {errors['p95']:.1f} deg")
+    click.echo(json.dumps(report, indent=2) if as_json else truth_text(report))
+
+
+def _advance(bar: Any, done: int, total: int) -> None:
+    bar.total = total
+    bar.update(done - bar.n)

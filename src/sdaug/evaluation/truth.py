@@ -1,133 +1,140 @@
 """Is a generated view right? Compared with the true view of the same head at the same, exactly known pose."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
+from sdaug.config import GateSettings
+from sdaug.evaluation.baselines import baselines
 from sdaug.evaluation.head3d import read_views
-from sdaug.gate import area, pose_error_deg
+from sdaug.evaluation.second_pose import second_kind, second_pose
+from sdaug.evaluation.truth_summary import pose_errors, summary
+from sdaug.face.pose import calibration
+from sdaug.gate import Gate, open_gate, pose_error_deg
 from sdaug.packs import FacePack
-from sdaug.recognition import AbstractRecogniser
 from sdaug.synthesis.warp import set_stage, turn
 from sdaug.types import Face, Photo, PhotoError, Pose, Reason
 
 UNREADABLE_DEG = 90.0
 """Pose error of a view whose pose cannot be read."""
 
-BINS: dict[str, Callable[[Pose], bool]] = {
-    "all": lambda pose: True,
-    "yaw_le_30": lambda pose: abs(pose.yaw_deg) <= 30,
-    "yaw_45": lambda pose: abs(pose.yaw_deg) == 45,
-    "pitch_30": lambda pose: abs(pose.pitch_deg) == 30,
-}
-"""The poses of each summary figure, over all values of the other axis."""
+FRONTAL = Pose(0, 0)
+
+Progress = Callable[[int, int], None]
 
 
-def largest_face(pack: FacePack, image: np.ndarray) -> Face | None:
-    """The largest face in `image` (H, W, 3) uint8 RGB, None if there is none."""
-    return max(pack.faces(image), key=area, default=None)
+@dataclass(frozen=True)
+class Seen:
+    """One image as the pack sees it: its largest face, None without one; its vectors by recogniser name, each once."""
+
+    face: Face | None
+    vectors: Mapping[str, np.ndarray]
+    second: Pose | None
+
+    @property
+    def pose(self) -> Pose | None:
+        return None if self.face is None else self.face.pose
 
 
-def makers(photo: Photo, face: Face, pack: FacePack) -> dict[str, Callable[[Pose], np.ndarray]]:
-    """What makes a view of a pose: the warp, and three baselines that do not turn the head."""
-    stage = set_stage(photo, face, pack.mesh)
-    pixels = photo.pixels
-    height, width = pixels.shape[:2]
+def see(image: np.ndarray, pack: FacePack) -> Seen:
+    """What `pack` sees in `image` (H, W, 3) uint8 RGB."""
+    face = pack.largest(image)
+    vectors = {} if face is None else {r.name: r.embed(image, face) for r in pack.recognisers}
+    return Seen(face, vectors, second_pose(image, face, pack))
 
-    def rotated(pose: Pose) -> np.ndarray:
-        place = cv2.getRotationMatrix2D((width / 2, height / 2), -pose.yaw_deg / 3, 1.0)
-        return cv2.warpAffine(pixels, place, (width, height), borderMode=cv2.BORDER_REPLICATE)
 
-    return {
-        "generated": lambda pose: turn(stage, pose).image,
-        "input": lambda pose: pixels,
-        "mirrored": lambda pose: np.ascontiguousarray(pixels[:, ::-1]),
-        "in_plane": rotated,
+def similarities(a: Seen, b: Seen, pack: FacePack) -> dict[str, float]:
+    """Similarity by recogniser name; 0 where one of the two has no face."""
+    if a.face is None or b.face is None:
+        return {r.name: 0.0 for r in pack.recognisers}
+    return {r.name: r.similarity(a.vectors[r.name], b.vectors[r.name]) for r in pack.recognisers}
+
+
+def error_deg(found: Pose | None, wanted: Pose) -> float:
+    """The larger of yaw and pitch error; UNREADABLE_DEG without a reading."""
+    return UNREADABLE_DEG if found is None else pose_error_deg(found, wanted)
+
+
+def angles(pose: Pose | None) -> dict[str, float] | None:
+    """A reading for the report, JSON-able."""
+    return None if pose is None else {"yaw_deg": pose.yaw_deg, "pitch_deg": pose.pitch_deg}
+
+
+def generated_row(image: np.ndarray, pose: Pose, gate: Gate) -> tuple[Seen, dict[str, Any]]:
+    """A view as the gate sees it, and what is reported of it alone: both poses, their errors, accepted or why not."""
+    sight = gate.look(image)
+    verdict = gate.decide(sight, pose)
+    face = None if sight is None else sight.face
+    seen = Seen(face, {} if sight is None else sight.vectors, second_pose(image, face, gate.pack))
+    return seen, {
+        "face_found": face is not None,
+        "accepted": verdict.accepted,
+        "reasons": [reason.value for reason in verdict.reasons],
+        "measured": angles(seen.pose),
+        "measured_second": angles(seen.second),
+        "pose_error_deg": error_deg(seen.pose, pose),
+        "pose_error_second_deg": error_deg(seen.second, pose),
     }
 
 
-def compare_views(views: Mapping[Pose, Photo], pack: FacePack) -> list[dict[str, Any]]:
+def compare_views(
+    views: Mapping[Pose, Photo], pack: FacePack, progress: Progress | None = None
+) -> list[dict[str, Any]]:
     """Every turned view made from the frontal one and compared with the truth; one row a view.
 
     A view in which no face is found scores 0 and its pose error is 90 degrees. PhotoError without a frontal face.
     """
-    frontal = views[Pose(0, 0)]
-    face = largest_face(pack, frontal.pixels)
-    if face is None:
+    frontal = views[FRONTAL]
+    source = see(frontal.pixels, pack)
+    if source.face is None:
         raise PhotoError(Reason.NO_FACE, "no face in the frontal view")
-    make = makers(frontal, face, pack)
-    reference = {r.name: r.embed(frontal.pixels, face) for r in pack.recognisers}
-    return [_row(pose, truth, make, reference, pack) for pose, truth in views.items() if pose != Pose(0, 0)]
+    gate = open_gate(pack, GateSettings(), frontal.pixels, source.face)
+    stage = set_stage(frontal, source.face, pack.mesh)
+    others = baselines(frontal.pixels)
+    unmoved = {"input": source, "mirrored": see(others["mirrored"](FRONTAL), pack)}
+    turned = {pose: photo for pose, photo in views.items() if pose != FRONTAL}
+    rows = []
+    for number, (pose, photo) in enumerate(turned.items(), start=1):
+        truth = see(photo.pixels, pack)
+        generated, facts = generated_row(turn(stage, pose).image, pose, gate)
+        made = {"generated": generated, **unmoved, "in_plane": see(others["in_plane"](pose), pack)}
+        row = {"yaw_deg": pose.yaw_deg, "pitch_deg": pose.pitch_deg, "true_face_found": truth.face is not None} | facts
+        row["true_pose_error_deg"] = error_deg(truth.pose, pose)
+        row["true_pose_error_second_deg"] = error_deg(truth.second, pose)
+        scores = {f"{name}_to_true": similarities(seen, truth, pack) for name, seen in made.items()}
+        scores |= {f"{name}_to_input": similarities(made[name], source, pack) for name in ("generated", "mirrored")}
+        scores["true_to_input"] = similarities(truth, source, pack)
+        row |= {f"{key}.{name}": value for key, found in scores.items() for name, value in found.items()}
+        rows.append(row)
+        if progress is not None:
+            progress(number, len(turned))
+    return rows
 
 
-def _row(
-    pose: Pose,
-    truth: Photo,
-    make: Mapping[str, Callable[[Pose], np.ndarray]],
-    reference: Mapping[str, np.ndarray],
-    pack: FacePack,
-) -> dict[str, Any]:
-    true_face = largest_face(pack, truth.pixels)
-    row: dict[str, Any] = {
-        "yaw_deg": pose.yaw_deg,
-        "pitch_deg": pose.pitch_deg,
-        "true_face_found": true_face is not None,
-    }
-    for name, maker in make.items():
-        image = maker(pose)
-        face = largest_face(pack, image)
-        for recogniser in pack.recognisers:
-            scores = _scores(recogniser, image, face, truth.pixels, true_face, reference[recogniser.name])
-            row[f"{name}_to_true.{recogniser.name}"], row[f"{name}_to_input.{recogniser.name}"] = scores
-        if name == "generated":
-            found = None if face is None else face.pose
-            row["pose_error_deg"] = UNREADABLE_DEG if found is None else pose_error_deg(found, pose)
-    return row
-
-
-def _scores(
-    recogniser: AbstractRecogniser,
-    image: np.ndarray,
-    face: Face | None,
-    truth: np.ndarray,
-    true_face: Face | None,
-    reference: np.ndarray,
-) -> tuple[float, float]:
-    """Similarity of `image` to the true view and to the input; 0 where a face is missing."""
-    if face is None:
-        return 0.0, 0.0
-    vector = recogniser.embed(image, face)
-    to_true = 0.0 if true_face is None else recogniser.similarity(vector, recogniser.embed(truth, true_face))
-    return to_true, recogniser.similarity(vector, reference)
-
-
-def summary(rows: Sequence[Mapping[str, Any]], recogniser: str) -> dict[str, dict[str, float | int | None]]:
-    """Mean similarities per bin of poses; a bin without views has null figures."""
-    figures: dict[str, dict[str, float | int | None]] = {}
-    for name, belongs in BINS.items():
-        chosen = [row for row in rows if belongs(Pose(row["yaw_deg"], row["pitch_deg"]))]
-        figures[name] = {"n": len(chosen)}
-        for key in ("generated_to_true", "input_to_true", "generated_to_input", "mirrored_to_true", "in_plane_to_true"):
-            values = [row[f"{key}.{recogniser}"] for row in chosen]
-            figures[name][key] = float(np.mean(values)) if values else None
-    return figures
-
-
-def evaluate_truth(folder: str, pack: FacePack) -> dict[str, Any]:
-    """The whole report of `sdaug evaluate truth`, JSON-able."""
-    from pathlib import Path
-
-    rows = compare_views(read_views(Path(folder)), pack)
-    errors = [row["pose_error_deg"] for row in rows]
+def evaluate_truth(folder: str | Path, pack: FacePack, progress: Progress | None = None) -> dict[str, Any]:
+    """The whole report of `sdaug evaluate truth`, JSON-able; raises FileNotFoundError without views, PhotoError."""
+    rows = compare_views(read_views(Path(folder)), pack, progress)
     own = pack.recognisers[0].name
+    held_out = [r.name for r in pack.recognisers[1:]]
     return {
         "schema": "sdaug.truth/1",
         "pack": pack.facts,
         "recogniser": own,
+        "held_out": held_out or None,
         "summary": summary(rows, own),
         "summary_by_recogniser": {r.name: summary(rows, r.name) for r in pack.recognisers},
-        "pose_error_deg": {"median": float(np.median(errors)), "p95": float(np.percentile(errors, 95))},
+        **pose_errors(rows),
+        "estimators": estimators(pack),
         "views": rows,
+    }
+
+
+def estimators(pack: FacePack) -> dict[str, Any]:
+    """Which pose estimators measured, and how far each was off on views that it was not calibrated with."""
+    return {
+        name: {"reads": kind, "error_deg_view_left_out": calibration()[kind]["error_deg_view_left_out"]}
+        for name, kind in (("first", "landmarks"), ("second", second_kind(pack)))
     }

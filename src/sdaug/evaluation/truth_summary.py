@@ -1,0 +1,89 @@
+"""The rows of `evaluate truth` summed up: by bin of the pose, and what the pose estimators say."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from sdaug.types import Pose
+
+Row = Mapping[str, Any]
+
+BINS: dict[str, Callable[[Pose], bool]] = {
+    "all": lambda pose: True,
+    "yaw_le_30": lambda pose: abs(pose.yaw_deg) <= 30,
+    "yaw_0": lambda pose: pose.yaw_deg == 0,
+    "yaw_15": lambda pose: abs(pose.yaw_deg) == 15,
+    "yaw_30": lambda pose: abs(pose.yaw_deg) == 30,
+    "yaw_45": lambda pose: abs(pose.yaw_deg) == 45,
+    "yaw_60": lambda pose: abs(pose.yaw_deg) == 60,
+    "pitch_0": lambda pose: pose.pitch_deg == 0,
+    "pitch_15": lambda pose: abs(pose.pitch_deg) == 15,
+    "pitch_30": lambda pose: abs(pose.pitch_deg) == 30,
+}
+"""The poses of each summary figure, over all values of the other axis."""
+
+SIMILARITIES = (
+    "generated_to_true", "input_to_true", "mirrored_to_true", "in_plane_to_true", "generated_to_input", "true_to_input",
+)  # fmt: skip
+
+MISSION_SIMILARITY = 0.8
+"""The mission's own acceptance rule, similarity to the input; reported, never decisive."""
+
+
+def mean(values: Iterable[float]) -> float | None:
+    """The mean, None of nothing."""
+    known = list(values)
+    return float(np.mean(known)) if known else None
+
+
+def spread(errors: Sequence[float]) -> dict[str, float | None]:
+    """Median, 95th percentile and mean of errors in degrees; null without any."""
+    if not errors:
+        return {"median": None, "p95": None, "mean": None}
+    return {"median": float(np.median(errors)), "p95": float(np.percentile(errors, 95)), "mean": float(np.mean(errors))}
+
+
+def summary(rows: Sequence[Row], recogniser: str) -> dict[str, dict[str, Any]]:
+    """Mean similarities, counts and pose errors per bin of poses; a bin without views has null figures.
+
+    An undetected view scores 0 everywhere. `gated_to_true` is `generated_to_true` with 0 for each view that the gate
+    refuses. `excess_to_input`: by how much the views are more alike to the input than the true views are.
+    """
+    figures = {}
+    for name, belongs in BINS.items():
+        chosen = [row for row in rows if belongs(Pose(row["yaw_deg"], row["pitch_deg"]))]
+        to_input = [row[f"generated_to_input.{recogniser}"] for row in chosen]
+        truth = [row[f"true_to_input.{recogniser}"] for row in chosen]
+        figures[name] = {
+            "n": len(chosen),
+            "undetected": sum(not row["face_found"] for row in chosen),
+            "true_undetected": sum(not row["true_face_found"] for row in chosen),
+            "refused": sum(not row["accepted"] for row in chosen),
+            **{key: mean(row[f"{key}.{recogniser}"] for row in chosen) for key in SIMILARITIES},
+            "gated_to_true": mean(row[f"generated_to_true.{recogniser}"] * row["accepted"] for row in chosen),
+            "excess_to_input": mean(a - b for a, b in zip(to_input, truth, strict=True)),
+            f"generated_to_input_above_{MISSION_SIMILARITY}": mean(s > MISSION_SIMILARITY for s in to_input),
+            "pose_error_deg": spread([row["pose_error_deg"] for row in chosen]),
+            "pose_error_second_deg": spread([row["pose_error_second_deg"] for row in chosen]),
+        }
+    return figures
+
+
+def axis_errors(rows: Sequence[Row], reading: str) -> dict[str, float | None]:
+    """Mean absolute error of yaw and of pitch, degrees, over the views whose pose could be read."""
+    known = [row for row in rows if row[reading] is not None]
+    return {axis: mean(abs(row[reading][axis] - row[axis]) for row in known) for axis in ("yaw_deg", "pitch_deg")}
+
+
+def pose_errors(rows: Sequence[Row]) -> dict[str, Any]:
+    """Pose errors of the generated views by both estimators; of the true views, the estimators' own."""
+    return {
+        key: spread([row[key] for row in rows]) | extra
+        for key, extra in (
+            ("pose_error_deg", {"by_axis": axis_errors(rows, "measured")}),
+            ("pose_error_second_deg", {"by_axis": axis_errors(rows, "measured_second")}),
+            ("true_pose_error_deg", {}),
+            ("true_pose_error_second_deg", {}),
+        )
+    }

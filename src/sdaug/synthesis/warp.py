@@ -9,8 +9,10 @@ from sdaug.face.mesh import FaceMesh
 from sdaug.face.pose import MESH
 from sdaug.face.rotation import rotation
 from sdaug.synthesis.fill import pyramid_fill
-from sdaug.synthesis.head import OVAL, HeadModel, build_head, project
+from sdaug.synthesis.head import HeadModel, build_head, project
 from sdaug.synthesis.raster import affine_maps, facing, interpolate, triangle_index
+from sdaug.synthesis.skin import spread
+from sdaug.synthesis.template import OVAL, template
 from sdaug.types import Face, Photo, Pose, View
 
 SIZE = 512
@@ -21,10 +23,17 @@ FACE_SHARE = 0.50
 
 
 MAX_STRETCH = 4.0
-"""A source pixel drawn over this many pixels' length is not trusted at all, over half of it fully."""
+"""A source pixel drawn over this many pixels is not trusted at all, over half of it fully."""
 
 UNSEEN = 0.25
 """Below this validity a pixel belongs to the hole."""
+
+_TOLERANCE = 0.1
+"""A vertex this far (in face widths) behind what the source shows at its pixel is still that surface."""
+
+
+_TUCKED = 0.08
+"""The head's rim lies under the face by less than this, in face widths."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,8 @@ class Stage:
     image: (SIZE, SIZE, 3) uint8 RGB, the photo framed about the head. layer: the head's own colours, continued beyond
     its outline so that no background clings to it. plate: the photo with the head taken out.
     matte: (SIZE, SIZE) float32, 1 where a pixel moves with the head. inside: (SIZE, SIZE) float32, 1 inside the photo.
+    texture: (V, 2) float32, where in `image` each vertex of `head` lies. seen: (V,) float32, 1 = the source shows it.
+    colour: (V, 3) float32, its colour, guessed where the source does not show it.
     """
 
     image: np.ndarray
@@ -43,6 +54,9 @@ class Stage:
     inside: np.ndarray
     untouched: np.ndarray
     head: HeadModel
+    texture: np.ndarray
+    seen: np.ndarray
+    colour: np.ndarray
 
 
 def _frame(photo: Photo, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -68,49 +82,6 @@ def _polygon(points: np.ndarray, size: int, softness: float) -> np.ndarray:
     return cv2.GaussianBlur(mask, (0, 0), softness)
 
 
-def _matte(person: np.ndarray, head: HeadModel, outline: np.ndarray) -> np.ndarray:
-    """Where pixels move with the head: the person inside the head's outermost ring, and the face itself for certain."""
-    size = person.shape[0]
-    rings = head.texture[head.seen > 0][MESH:].reshape(-1, len(OVAL), 2)
-    around = _polygon(rings[-1], size, size / 128)
-    return np.maximum(around * person, _polygon(outline, size, size / 256))
-
-
-def _neck(person: np.ndarray, outline: np.ndarray) -> np.ndarray:
-    """Where the head hides the neck: as wide as the person below the chin, up to the nose; (size, size) float32."""
-    size = person.shape[0]
-    chin, top = outline[len(OVAL) // 2], outline[0]
-    axis = chin - top
-    across = np.array([axis[1], -axis[0]]) / np.linalg.norm(axis)
-    limit = 0.60 * np.linalg.norm(outline[9] - outline[27])
-    below = chin + 0.08 * axis
-    reach = np.arange(0, limit, 2.0)
-    half = []
-    for direction in (across, -across):
-        line = np.round(below + reach[:, None] * direction).astype(int).clip(0, size - 1)
-        outside = np.flatnonzero(person[line[:, 1], line[:, 0]] < 0.5)
-        half.append(reach[outside[0]] if outside.size else limit)
-    low, high = chin + 0.35 * axis, chin - 0.42 * axis
-    corners = [low + across * half[0], low - across * half[1], high - across * half[1], high + across * half[0]]
-    return _polygon(np.array(corners), size, size / 128)
-
-
-def _plate(
-    image: np.ndarray, inside: np.ndarray, person: np.ndarray, matte: np.ndarray, neck: np.ndarray
-) -> np.ndarray:
-    """The photo without its head: background behind it, and the neck continued upwards where the chin hid it."""
-    taken = cv2.dilate((matte > 0.04).astype(np.float32), np.ones((21, 21), np.uint8))
-    chin = int(np.flatnonzero((matte > 0.5).any(1)).max(initial=0))
-    taken[:chin][inside[:chin] < 0.5] = 1.0
-    free = (1 - taken) * (inside > 0.5)
-    background = pyramid_fill(image, free * (person < 0.1))
-    body = pyramid_fill(image, free * (person > 0.9) * (neck > 0.05))
-    behind = np.where((free * (neck > 0.5)).any(), neck, 0.0)[..., None]
-    filled = body * behind + background * (1 - behind)
-    soft = cv2.GaussianBlur(taken, (0, 0), 2)[..., None]
-    return np.clip(np.round(filled * soft + image * (1 - soft)), 0, 255).astype(np.uint8)
-
-
 def set_stage(photo: Photo, face: Face, mesh: FaceMesh) -> Stage:
     """Frames `photo` about `face` and parts head from background; raises ValueError for a face without landmarks."""
     if face.landmarks is None or face.pose is None:
@@ -119,20 +90,84 @@ def set_stage(photo: Photo, face: Face, mesh: FaceMesh) -> Stage:
     outline = landmarks[list(OVAL), :2]
     person = mesh.person(image)
     head = build_head(landmarks, face.pose, person, inside)
-    matte = _matte(person, head, outline)
-    plate = _plate(image, inside, person, matte, _neck(person, outline))
+    posed, texture = head.posed(face.pose)
+    index, triangles = _paint(head, posed, texture)
+    follows = interpolate(index, affine_maps(texture[triangles], head.follows[triangles][..., None]))[..., 0]
+    certain = _polygon(outline, SIZE, SIZE / 256)
+    matte = np.maximum(person * np.clip(follows * 4, 0, 1), certain)
+    matte = cv2.GaussianBlur(matte, (0, 0), 1.0)
+    plate = _plate(image, inside, person, matte * (follows > 0.6), (index >= 0) & (follows < 0.6), outline)
     own = cv2.erode((matte > 0.9).astype(np.float32), np.ones((7, 7), np.uint8))
     layer = np.where((own > 0)[..., None], image, pyramid_fill(image, own))
     untouched = np.where(matte > 0.04, 0, inside).astype(np.float32)
-    return Stage(image, layer, plate, matte, inside, untouched, head)
+
+    seen, known = _seen(head, posed, texture, index, triangles, own * (inside > 0.5))
+    soft = cv2.GaussianBlur(layer, (0, 0), 3)
+    back = np.isfinite(head.rim[:, 0]) & ~known
+    places = np.where(back[:, None], head.pixels(np.nan_to_num(head.rim), face.pose), texture)
+    spots = np.round(places).astype(int).clip(0, SIZE - 1)
+    known |= back
+    colour = spread(soft[spots[:, 1], spots[:, 0]], known, head.triangles, template().seam + [0, MESH])
+    return Stage(
+        image, layer, plate, matte, inside, untouched, head, texture.astype(np.float32), seen, colour.astype(np.float32)
+    )
+
+
+def _plate(
+    image: np.ndarray, inside: np.ndarray, person: np.ndarray, matte: np.ndarray, neck: np.ndarray, outline: np.ndarray
+) -> np.ndarray:
+    """The photo without its head: what is behind it continued smoothly, also where the photo ends."""
+    rows = np.arange(SIZE)[:, None]
+    chin, top = outline[:, 1].max(), outline[:, 1].min()
+    core = (matte > 0.04) | ((person > 0.1) & ~neck & (rows < chin))
+    halo = cv2.dilate(core.astype(np.uint8), np.ones((21, 21), np.uint8)) > 0
+    taken = core | (halo & ((person < 0.5) | (rows < chin - 0.25 * (chin - top))) & ~neck)
+    background = ~taken & (inside > 0.5) & (person < 0.1)
+    filled = pyramid_fill(image, (background if background.any() else ~taken & (inside > 0.5)).astype(np.float32))
+    gone = (taken | (inside < 0.5)).astype(np.float32)
+    soft = cv2.GaussianBlur(gone, (0, 0), 2)[..., None]
+    return np.clip(np.round(filled * soft + image * (1 - soft)), 0, 255).astype(np.uint8)
+
+
+def _paint(head: HeadModel, posed: np.ndarray, flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which of the triangles that face the camera each pixel shows, (SIZE, SIZE) int32, and those triangles (F, 3)."""
+    triangles = head.triangles[facing(flat[head.triangles]) > 1e-3]
+    depth = posed[triangles, 2].mean(1)
+    depth[(triangles < MESH).all(1)] -= _TUCKED * head.width
+    return triangle_index(flat[triangles], depth, SIZE), triangles
+
+
+def _seen(
+    head: HeadModel, posed: np.ndarray, flat: np.ndarray, index: np.ndarray, triangles: np.ndarray, own: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """How far the source shows each vertex, (V,) float32, and whether its colour is there to be read, (V,) bool."""
+    spots = np.round(flat).astype(int)
+    within = ((spots >= 0) & (spots < SIZE)).all(1)
+    rows, columns = spots[:, 1].clip(0, SIZE - 1), spots[:, 0].clip(0, SIZE - 1)
+    nearest = index[rows, columns]
+    surface = posed[triangles, 2].mean(1)[nearest]
+    unhidden = within & (nearest >= 0) & (posed[:, 2] < surface + _TOLERANCE * head.width)
+
+    corners = posed[head.triangles]
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    total = np.zeros_like(posed)
+    for corner in range(3):
+        np.add.at(total, head.triangles[:, corner], normal)
+    towards = posed + [0, 0, head.distance]
+    cosine = (total * towards).sum(1) / np.maximum(
+        np.linalg.norm(total, axis=1) * np.linalg.norm(towards, axis=1), 1e-9
+    )
+    seen = unhidden * np.clip(cosine / 0.08, 0, 1)
+    seen[:MESH] = np.clip((cosine[:MESH] + 0.1) / 0.15, 0, 1)
+    known = unhidden & (cosine > 0.35) & (own[rows, columns] > 0.5)
+    return seen.astype(np.float32), known
 
 
 def turn(stage: Stage, pose: Pose) -> View:
     """The staged head at `pose`. Vectorised but for the painting of some thousand triangles."""
     head = stage.head
-    posed = head.vertices @ rotation(pose).T
-    flat = project(posed, head.distance) + head.centre[:2]
-    index, where = _look_up(head, posed, flat)
+    posed, flat = head.posed(pose)
+    index, where = _look_up(stage, posed, flat)
     rows, columns = _window((index >= 0) | (stage.matte > 0))
     index, where = index[rows, columns], where[rows, columns]
 
@@ -140,10 +175,17 @@ def turn(stage: Stage, pose: Pose) -> View:
     covered = (index >= 0).astype(np.float32)
     layer = cv2.remap(stage.layer, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     known = cv2.remap(np.dstack([stage.matte, stage.inside]), x, y, cv2.INTER_LINEAR)
-    alpha = cv2.GaussianBlur(known[..., 0] * covered, (0, 0), 0.8)
+    trust = cv2.GaussianBlur(trust, (0, 0), 3)
+    guess = np.clip(where[..., 4:], 0, 255).astype(np.uint8)
+    shown = cv2.blendLinear(layer, guess, trust, 1 - trust)
+    spread_out = cv2.GaussianBlur(covered, (0, 0), 4)
+    edge = known[..., 0] * trust + where[..., 3] * (1 - trust)
+    inner = where[..., 3] * np.clip((spread_out - 0.9) / 0.1, 0, 1)
+    rounded = covered * np.clip((spread_out - 0.35) / 0.3, 0, 1)
+    alpha = cv2.GaussianBlur(np.maximum(edge, inner) * rounded, (0, 0), 0.8)
     image, valid = stage.plate.copy(), stage.untouched.copy()
-    image[rows, columns] = cv2.blendLinear(layer, stage.plate[rows, columns], alpha, 1 - alpha)
-    own = cv2.GaussianBlur(trust, (0, 0), 3) * covered * known[..., 1]
+    image[rows, columns] = cv2.blendLinear(shown, stage.plate[rows, columns], alpha, 1 - alpha)
+    own = trust * covered * known[..., 1]
     valid[rows, columns] = np.clip(alpha * own + (1 - alpha) * stage.untouched[rows, columns], 0, 1)
 
     iris = head.iris @ rotation(pose).T
@@ -152,20 +194,19 @@ def turn(stage: Stage, pose: Pose) -> View:
     return View(pose, image, valid, valid < UNSEEN, np.column_stack(points).astype(np.float32))
 
 
-def _look_up(head: HeadModel, posed: np.ndarray, flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which triangle each pixel shows, and per pixel where in the source to look and how far to trust it.
+def _look_up(stage: Stage, posed: np.ndarray, flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which triangle each pixel shows, and per pixel where in the source to look, how far to trust it, how
+    opaque the head is there though unseen, and what colour to show then.
 
-    posed: (V, 3) vertices in camera space, flat: (V, 2) their pixels. Returns (SIZE, SIZE) int32 and (.., 3) float32.
+    posed: (V, 3) vertices in camera space, flat: (V, 2) their pixels. Returns (SIZE, SIZE) int32 and (.., 7) float32.
     """
-    corners = flat[head.triangles]
-    area = facing(corners)
-    front = area * head.outside > 1e-3
-    triangles = head.triangles[front]
-    corners, source = corners[front], head.texture[triangles]
-    index = triangle_index(corners, posed[triangles, 2].mean(1), SIZE)
-    stretch = np.sqrt(np.abs(area[front]) / np.maximum(np.abs(facing(source)), 1e-3))
-    trust = np.clip((MAX_STRETCH - stretch) / (MAX_STRETCH / 2), 0, 1)[:, None] * head.seen[triangles]
-    return index, interpolate(index, affine_maps(corners, np.dstack([source, trust])))
+    index, triangles = _paint(stage.head, posed, flat)
+    corners, source = flat[triangles], stage.texture[triangles]
+    stretch = facing(corners) / np.maximum(facing(source), 1e-3)
+    trust = np.clip((MAX_STRETCH - stretch) / (MAX_STRETCH / 2), 0, 1)[:, None] * stage.seen[triangles]
+    opaque = np.clip((stage.head.follows - 0.3) / 0.3, 0, 1)
+    values = np.concatenate([source, trust[..., None], opaque[triangles][..., None], stage.colour[triangles]], 2)
+    return index, interpolate(index, affine_maps(corners, values))
 
 
 def _window(mask: np.ndarray) -> tuple[slice, slice]:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 from tqdm import tqdm
 
+from sdaug.cli.evaluate_gain import gain
 from sdaug.cli.options import PACK_VARIABLE, pack_failure
 
 FACES_VARIABLE = "SDAUG_FACES"
@@ -15,7 +16,10 @@ FACES_VARIABLE = "SDAUG_FACES"
 
 @click.group()
 def command() -> None:
-    """Is the view right?"""
+    """Is the view right? Does enrolling views help?"""
+
+
+command.add_command(gain)
 
 
 @command.command()

@@ -14,6 +14,7 @@ COMMANDS = {
     "sweep": "Run an experiment file, resuming what is unfinished.",
     "report": "One self-contained HTML page about a sweep.",
     "evaluate": "Is the view right?",
+    "bench": "How fast is it here?",
     "doctor": "Is this machine ready?",
 }
 

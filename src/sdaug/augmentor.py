@@ -138,7 +138,7 @@ class GenerativeAugmentor:
         )
 
     def assess_quality(self, image: np.ndarray) -> float:
-        """How good `image` (H, W, 3) uint8 BGR is, 0..1: its weakest measure; 0.7 = at a threshold, 0 = no face or all dark."""
+        """How good `image` (H, W, 3) uint8 BGR is, 0..1: its weakest measure; 0.7 = at a threshold, 0 = no face."""
         pixels = photo_from_array(_rgb(image)).pixels
         face = self.pack.largest(pixels)
         if face is None:

@@ -9,6 +9,7 @@ import click
 from tqdm import tqdm
 
 from sdaug.cli.evaluate_gain import gain
+from sdaug.cli.evaluate_gate import gate
 from sdaug.cli.options import PACK_VARIABLE, pack_failure
 
 FACES_VARIABLE = "SDAUG_FACES"
@@ -20,6 +21,7 @@ def command() -> None:
 
 
 command.add_command(gain)
+command.add_command(gate)
 
 
 @command.command()

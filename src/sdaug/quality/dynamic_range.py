@@ -16,7 +16,7 @@ class DynamicRange(AbstractQualityMeasure):
     Refused below `at_least_bits`.
     """
 
-    at_least_bits: float = Field(default=4.0, gt=0, lt=8)
+    at_least_bits: float = Field(default=3.5, gt=0, lt=8)
 
     def measure(self, image: np.ndarray, face: Face, others: Sequence[Face] = ()) -> QualityScore:
         counts = np.bincount(luminance(face_pixels(image, face)), minlength=256)

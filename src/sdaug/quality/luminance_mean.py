@@ -17,7 +17,7 @@ class LuminanceMean(AbstractQualityMeasure):
     medium skin in good light: a threshold near there would refuse dark skin, so the default asks for far less.
     """
 
-    at_least: float = Field(default=0.035, gt=0, lt=1)
+    at_least: float = Field(default=0.03, gt=0, lt=1)
 
     def measure(self, image: np.ndarray, face: Face, others: Sequence[Face] = ()) -> QualityScore:
         raw = float(luminance(face_pixels(image, face)).mean()) / 255

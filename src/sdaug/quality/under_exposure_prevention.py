@@ -18,7 +18,7 @@ class UnderExposurePrevention(AbstractQualityMeasure):
     scalar is linear between 0, the threshold and 1. Refused above `at_most`.
     """
 
-    at_most: float = Field(default=0.92, gt=0, lt=1)
+    at_most: float = Field(default=0.985, gt=0, lt=1)
 
     def measure(self, image: np.ndarray, face: Face, others: Sequence[Face] = ()) -> QualityScore:
         raw = float((luminance(face_pixels(image, face)) <= DARK).mean())

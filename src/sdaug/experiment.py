@@ -138,7 +138,8 @@ def _plugin_faults(tree: Mapping[str, Any]) -> list[str]:
     faults = []
     gate = tree.get("gate")
     gate = gate if isinstance(gate, dict) else {}
-    for package, chosen in (("sdaug.levers", tree.get("levers")), ("sdaug.quality", gate.get("measures"))):
+    quality = [("sdaug.quality", gate.get(group)) for group in ("measures", "reported")]
+    for package, chosen in (("sdaug.levers", tree.get("levers")), *quality):
         for name, options in chosen.items() if isinstance(chosen, dict) else ():
             try:
                 plugins.load(package, name, options)

@@ -122,7 +122,10 @@ class Gate:
         if self.band is None:
             missing.append(f"similarity_band.{own}")
         else:
-            figures["band_low"], figures["band_high"] = self.band.at(apart(requested, self.source_pose))
+            turned = apart(requested, self.source_pose)
+            # From a turned source the last degrees to a profile cost more than the first from a frontal one.
+            figures["band_low"], _ = self.band.at(_farther(turned, requested))
+            _, figures["band_high"] = self.band.at(turned)
             low, high = max(low, figures["band_low"]), figures["band_high"]
         reason = Reason.LOW_SIMILARITY if similarity < low else Reason.TOO_SIMILAR if similarity > high else None
         return [reason], figures, missing
@@ -189,6 +192,11 @@ def apart(a: Pose, b: Pose) -> Pose:
     return Pose(a.yaw_deg - b.yaw_deg, a.pitch_deg - b.pitch_deg)
 
 
+def _farther(a: Pose, b: Pose) -> Pose:
+    """The larger angle of two turns, axis by axis, without its sign."""
+    return Pose(max(abs(a.yaw_deg), abs(b.yaw_deg)), max(abs(a.pitch_deg), abs(b.pitch_deg)))
+
+
 def largest_angle(turn: Pose) -> float:
     """The larger of |yaw| and |pitch|, degrees."""
     return max(abs(turn.yaw_deg), abs(turn.pitch_deg))
@@ -209,11 +217,6 @@ def pose_refusal(measured: Pose | None, requested: Pose, limit_deg: float) -> Re
 def _worst_error(face: Face, requested: Pose) -> float | None:
     errors = [None if pose is None else pose_error_deg(pose, requested) for pose in readings(face)]
     return max((error for error in errors if error is not None), default=None)
-
-
-def area(face: Face) -> float:
-    """Area of the face's box, square pixels."""
-    return face.area
 
 
 def overall(quality: Mapping[str, QualityScore]) -> float:

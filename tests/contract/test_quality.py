@@ -40,7 +40,8 @@ def inputs(astronaut, astronaut_face):
     lit = np.linspace(0, 2, image.shape[1])[None, :, None]
     ladder += [(np.clip(image * side, 0, 255).astype(np.uint8), face) for side in (lit, lit**4, np.round(lit / 2) * 2)]
     x0, y0, x1, y1 = face.box
-    company = [replace(face, box=(x0, y0, x0 + (x1 - x0) * s, y0 + (y1 - y0) * s)) for s in np.linspace(0.05, 1.5, 30).tolist()]
+    sizes = np.linspace(0.05, 1.5, 30).tolist()
+    company = [replace(face, box=(x0, y0, x0 + (x1 - x0) * size, y0 + (y1 - y0) * size)) for size in sizes]
     return [(*pair, ()) for pair in ladder] + [(image, face, (other,)) for other in company]
 
 

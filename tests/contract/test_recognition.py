@@ -9,7 +9,6 @@ import pytest
 
 from sdaug import plugins
 from sdaug.face.photo import read_photo
-from sdaug.gate import area
 from sdaug.recognition import AbstractRecogniser
 
 RECOGNISERS = plugins.names("sdaug.recognition")
@@ -33,7 +32,7 @@ def recogniser(pack, recogniser_name):
 @pytest.fixture
 def embed(pack, recogniser):
     def vector(image: np.ndarray) -> np.ndarray:
-        return recogniser.embed(image, max(pack.faces(image), key=area))
+        return recogniser.embed(image, pack.largest(image))
 
     return vector
 
@@ -83,7 +82,7 @@ def test_a_mirrored_photo_is_the_same_person(recogniser, embed, astronaut):
 @every_recogniser
 def test_colours_matter(recogniser, embed, pack, astronaut):
     """A picture with red and blue exchanged is further from the mirrored photo than the right one is."""
-    face = max(pack.faces(astronaut.pixels), key=area)
+    face = pack.largest(astronaut.pixels)
     other = embed(mirrored(astronaut.pixels))
     right = recogniser.embed(astronaut.pixels, face)
     wrong = recogniser.embed(np.ascontiguousarray(astronaut.pixels[..., ::-1]), face)

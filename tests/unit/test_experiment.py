@@ -154,6 +154,8 @@ def test_only_what_is_missing_or_failed_runs_again(tmp_path):
         ({"base": {"levers": {"precision": "float16"}}}, "'levers.precision' is 'float16'"),
         ({"base": {"gate": {"measures": {"blurr": {}}}}}, "unknown quality measure 'blurr'; did you mean 'blur'"),
         ({"base": {"gate": {"measures": {"blur": {"belo": 1}}}}}, "did you mean 'below'"),
+        ({"base": {"gate": {"reported": {"natural_color": {}}}}}, "did you mean 'natural_colour'"),
+        ({"base": {"gate": {"rule": "missions"}}}, "'sdaug' or 'mission'"),
         ({"also": [{"genration": {"seed": 1}}]}, "did you mean 'generation'"),
     ],
 )  # fmt: skip

@@ -13,7 +13,6 @@ from sdaug.face.mesh import Detection, distinct, overlap
 from sdaug.face.photo import read_photo
 from sdaug.face.pose import estimate_pose, reference_shape
 from sdaug.face.rotation import pose_of, rotation, similarity_fit
-from sdaug.gate import area
 from sdaug.packs import PackError, face_from_landmarks, load_pack
 from sdaug.types import Pose
 
@@ -80,7 +79,7 @@ def test_pose_does_not_depend_on_size_or_place(astronaut_face):
 @pytest.mark.parametrize("index", [0, 3, 5, 6])
 def test_a_mirrored_photo_has_the_mirrored_pose(views, embedded, index):
     image = views[index].image
-    face, flipped = (max(embedded.faces(pixels), key=area) for pixels in (image, mirrored(image)))
+    face, flipped = (embedded.largest(pixels) for pixels in (image, mirrored(image)))
     assert flipped.pose.yaw_deg == pytest.approx(-face.pose.yaw_deg, abs=3)
     assert flipped.pose.pitch_deg == pytest.approx(face.pose.pitch_deg, abs=3)
     assert flipped.pose.roll_deg == pytest.approx(-face.pose.roll_deg, abs=3)

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from sdaug.face.photo import photo_from_array
 from sdaug.face.rotation import rotation
-from sdaug.gate import area
 from sdaug.synthesis.fill import pyramid_fill
 from sdaug.synthesis.raster import affine_maps, interpolate, triangle_index
 from sdaug.synthesis.warp import set_stage, turn
@@ -84,7 +83,7 @@ def test_filling_is_smooth_and_local():
 
 
 def seen(pack, view):
-    return max(pack.faces(view.image), key=area)
+    return pack.largest(view.image)
 
 
 def outline(landmarks: np.ndarray) -> np.ndarray:
@@ -188,7 +187,7 @@ def test_turning_to_the_sources_own_pose_gives_the_source_back(stage, astronaut_
 def test_a_turned_source_comes_back_to_itself(views, embedded):
     """The source's own pose is undone, also where it is far from frontal: turning a turned view gives it back."""
     photo = photo_from_array(views[5].image)
-    face = max(embedded.faces(photo.pixels), key=area)
+    face = embedded.largest(photo.pixels)
     stage = set_stage(photo, face, embedded.mesh)
     again = turn(stage, face.pose)
     inside = outline(again.landmarks)
@@ -197,7 +196,7 @@ def test_a_turned_source_comes_back_to_itself(views, embedded):
 
 def test_a_mirrored_photo_gives_the_mirrored_view(astronaut, stage, embedded):
     photo = photo_from_array(np.ascontiguousarray(astronaut.pixels[:, ::-1]))
-    face = max(embedded.faces(photo.pixels), key=area)
+    face = embedded.largest(photo.pixels)
     flipped = turn(set_stage(photo, face, embedded.mesh), Pose(-30, 0)).image[:, ::-1].astype(int)
     right, wrong = (np.abs(flipped - turn(stage, Pose(yaw, 0)).image)[100:420, 100:420].mean() for yaw in (30, -30))
     assert right < 0.6 * wrong

@@ -17,4 +17,4 @@ def wilson_interval(hits: int, n: int) -> tuple[float, float]:
     rate, z2 = hits / n, Z95**2
     middle = (rate + z2 / (2 * n)) / (1 + z2 / n)
     half = Z95 / (1 + z2 / n) * math.sqrt(rate * (1 - rate) / n + z2 / (4 * n * n))
-    return max(middle - half, 0.0), min(middle + half, 1.0)
+    return (0.0 if hits == 0 else middle - half), (1.0 if hits == n else middle + half)

@@ -6,12 +6,14 @@ import shutil
 import numpy as np
 import pytest
 
+from sdaug.evaluation import truth_charts as charts
 from sdaug.evaluation.baselines import baselines
 from sdaug.evaluation.head3d import read_views
 from sdaug.evaluation.truth import UNREADABLE_DEG, Seen, error_deg, similarities
+from sdaug.evaluation.truth_page import open_page
 from sdaug.evaluation.truth_summary import BINS, pose_errors, spread, summary
 from sdaug.evaluation.truth_text import truth_text
-from sdaug.types import Pose
+from sdaug.types import ANGLES, Pose
 
 VIEWS = ("yaw+00_pitch+00", "yaw+30_pitch+00", "yaw-45_pitch+00", "yaw+00_pitch-30")
 
@@ -134,6 +136,29 @@ def test_a_few_known_views(few_views, faces, sdaug, arcface, monkeypatch):
     assert turned["angles"][0]["generated_to_input"]["arcface"] > turned["angles"][1]["generated_to_input"]["arcface"]
     page = truth_text(report)
     assert f"{report['summary']['all']['generated_to_true']:.3f}" in page and "1 people turned to 10 angles" in page
+
+
+def test_the_page_shows_every_view_beside_its_truth(few_views, arcface):
+    page = open_page(str(few_views), arcface, limit=1)
+    assert len(page.rows) == 1 and list(page.truth) == list(page.generated) and Pose(0, 0) in page.truth
+    assert all(image.shape == (160, 160, 3) for image in [*page.truth.values(), *page.generated.values()])
+    figures = [charts.view_grid(page), charts.pose_readings(page.rows)]
+    figures += [draw(page.rows, "arcface") for draw in (charts.similarity_by_angle, charts.distributions)]
+    shown = [axes for axes in figures[0].axes if axes.images]
+    assert len(shown) == 2 * len(page.generated)
+    lines = {line.get_label(): line for line in figures[2].axes[0].lines}
+    yaws = sorted({row["yaw_deg"] for row in page.rows})
+    assert lines["generated"].get_xdata().tolist() == yaws
+    assert lines["generated"].get_ydata()[0] == [
+        r["generated_to_true.arcface"] for r in page.rows if r["yaw_deg"] == yaws[0]
+    ]
+
+
+def test_the_page_without_known_views_turns_the_built_in_photo(embedded):
+    page = open_page("", embedded)
+    assert page.report is None and page.truth == {} and page.people["n"] == 1
+    assert [(row["yaw_deg"], row["pitch_deg"]) for row in page.rows] == [(p.yaw_deg, p.pitch_deg) for p in ANGLES]
+    assert len([axes for axes in charts.view_grid(page).axes if axes.images]) == 10
 
 
 def test_a_folder_without_views_is_a_wrong_use(sdaug, tmp_path):

@@ -116,7 +116,12 @@ def compare_views(
 
 def evaluate_truth(folder: str | Path, pack: FacePack, progress: Progress | None = None) -> dict[str, Any]:
     """The whole report of `sdaug evaluate truth`, JSON-able; raises FileNotFoundError without views, PhotoError."""
-    rows = compare_views(read_views(Path(folder)), pack, progress)
+    return report_views(read_views(Path(folder)), pack, progress)
+
+
+def report_views(views: Mapping[Pose, Photo], pack: FacePack, progress: Progress | None = None) -> dict[str, Any]:
+    """The same of views that were read already."""
+    rows = compare_views(views, pack, progress)
     own = pack.recognisers[0].name
     held_out = [r.name for r in pack.recognisers[1:]]
     return {

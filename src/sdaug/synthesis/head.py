@@ -22,6 +22,9 @@ DEPTH_LINEAR, DEPTH_SQUARE, DEPTH_TILT = 1.2, 0.3, -0.09
 MediaPipe's noses stand out too far, cheeks fall back too little, its chins lie too far back: chosen on one 3-D head,
 used unchanged for everybody; see docs/decisions/0002-depth.md."""
 
+AVERAGE_SHARE = 0.5
+"""How much of the depth is the average head's: two guesses that err independently, see docs/decisions/0003-head.md."""
+
 NECK_LENGTH = 0.55
 """Over this length below the jaw, in face widths, turning fades from the head's to none."""
 
@@ -71,12 +74,17 @@ def project(points: np.ndarray, distance: float) -> np.ndarray:
 def metric_depth(landmarks: np.ndarray, pose: Pose) -> np.ndarray:
     """`landmarks` (478, 3) seen at `pose` with MediaPipe's relative depth made metric; x and y stay as observed.
 
-    See DEPTH_LINEAR.
+    The mean of MediaPipe's own depth, corrected (see DEPTH_LINEAR), and of the average head's, laid over it.
     """
     width = np.linalg.norm(landmarks[LEFT_SIDE] - landmarks[RIGHT_SIDE])
     middle = landmarks[[LEFT_SIDE, RIGHT_SIDE]].mean(0)
     head = (landmarks - middle) @ rotation(raw_pose(landmarks)) / width
     head[:, 2] = DEPTH_LINEAR * head[:, 2] + DEPTH_SQUARE * head[:, 2] ** 2 + DEPTH_TILT * head[:, 1]
+    face = head[:MESH]
+    average = scaled(face)[0][:, 2]
+    tilt = np.column_stack([np.ones(MESH), face[:, 1]])
+    average += tilt @ np.linalg.lstsq(tilt, face[:, 2] - average, rcond=None)[0]
+    face[:, 2] += AVERAGE_SHARE * (average - face[:, 2])
     depth = (head @ rotation(pose).T)[:, 2] * width
     return np.column_stack([landmarks[:, :2], depth])
 

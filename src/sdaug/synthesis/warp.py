@@ -22,8 +22,11 @@ FACE_SHARE = 0.50
 """Height of the face outline as a share of the image."""
 
 
-MAX_STRETCH = 4.0
-"""A source pixel drawn over this many pixels is not trusted at all, over half of it fully."""
+MAX_STRETCH = 12.0
+"""A source pixel drawn over this many pixels is not shown, over half of it fully: smeared, it is still the person's."""
+
+VALID_STRETCH = 4.0
+"""From this stretch on a pixel is not valid any more, up to half of it fully."""
 
 UNSEEN = 0.25
 """Below this validity a pixel belongs to the hole."""
@@ -43,7 +46,7 @@ class Stage:
     image: (SIZE, SIZE, 3) uint8 RGB, the photo framed about the head. layer: the head's own colours, continued beyond
     its outline so that no background clings to it. plate: the photo with the head taken out.
     matte: (SIZE, SIZE) float32, 1 where a pixel moves with the head. inside: (SIZE, SIZE) float32, 1 inside the photo.
-    texture: (V, 2) float32, where in `image` each vertex of `head` lies. seen: (V,) float32, 1 = the source shows it.
+    own: (SIZE, SIZE, 2) float32, matte and inside together. texture: (V, 2) float32, where in `image` each vertex of `head` lies. seen: (V,) float32, 1 = the source shows it.
     colour: (V, 3) float32, its colour, guessed where the source does not show it.
     """
 
@@ -54,6 +57,7 @@ class Stage:
     inside: np.ndarray
     untouched: np.ndarray
     head: HeadModel
+    own: np.ndarray
     texture: np.ndarray
     seen: np.ndarray
     colour: np.ndarray
@@ -109,7 +113,17 @@ def set_stage(photo: Photo, face: Face, mesh: FaceMesh) -> Stage:
     known |= back
     colour = spread(soft[spots[:, 1], spots[:, 0]], known, head.triangles, template().seam + [0, MESH])
     return Stage(
-        image, layer, plate, matte, inside, untouched, head, texture.astype(np.float32), seen, colour.astype(np.float32)
+        image=image,
+        layer=layer,
+        plate=plate,
+        matte=matte,
+        inside=inside,
+        untouched=untouched,
+        head=head,
+        own=np.dstack([matte, inside]),
+        texture=texture.astype(np.float32),
+        seen=seen,
+        colour=colour.astype(np.float32),
     )
 
 
@@ -167,26 +181,23 @@ def turn(stage: Stage, pose: Pose) -> View:
     """The staged head at `pose`. Vectorised but for the painting of some thousand triangles."""
     head = stage.head
     posed, flat = head.posed(pose)
-    index, where = _look_up(stage, posed, flat)
+    index, triangles = _paint(head, posed, flat)
     rows, columns = _window((index >= 0) | (stage.matte > 0))
-    index, where = index[rows, columns], where[rows, columns]
+    place = _places(stage, flat, index, triangles, rows, columns)
+    covered = (index[rows, columns] >= 0).astype(np.float32)
 
-    x, y, trust = (np.ascontiguousarray(where[..., channel]) for channel in range(3))
-    covered = (index >= 0).astype(np.float32)
-    layer = cv2.remap(stage.layer, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    known = cv2.remap(np.dstack([stage.matte, stage.inside]), x, y, cv2.INTER_LINEAR)
-    trust = cv2.GaussianBlur(trust, (0, 0), 3)
-    guess = np.clip(where[..., 4:], 0, 255).astype(np.uint8)
-    shown = cv2.blendLinear(layer, guess, trust, 1 - trust)
-    spread_out = cv2.GaussianBlur(covered, (0, 0), 4)
-    edge = known[..., 0] * trust + where[..., 3] * (1 - trust)
-    inner = where[..., 3] * np.clip((spread_out - 0.9) / 0.1, 0, 1)
-    rounded = covered * np.clip((spread_out - 0.35) / 0.3, 0, 1)
-    alpha = cv2.GaussianBlur(np.maximum(edge, inner) * rounded, (0, 0), 0.8)
+    layer = cv2.remap(stage.layer, *place.source, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    own = cv2.remap(stage.own, *place.source, cv2.INTER_LINEAR)
+    shown = cv2.blendLinear(layer, place.colour, place.trust, 1 - place.trust)
+    around = cv2.GaussianBlur(covered, (0, 0), 4)
+    edge = own[..., 0] * place.trust + place.opaque * (1 - place.trust)
+    solid = place.opaque * np.clip((around - 0.9) * 10, 0, 1)
+    # the head's outline is made of triangles; their corners are rounded off
+    alpha = cv2.GaussianBlur(np.maximum(edge, solid) * covered * np.clip((around - 0.35) / 0.3, 0, 1), (0, 0), 0.8)
     image, valid = stage.plate.copy(), stage.untouched.copy()
     image[rows, columns] = cv2.blendLinear(shown, stage.plate[rows, columns], alpha, 1 - alpha)
-    own = trust * covered * known[..., 1]
-    valid[rows, columns] = np.clip(alpha * own + (1 - alpha) * stage.untouched[rows, columns], 0, 1)
+    person = place.valid * covered * own[..., 1]
+    valid[rows, columns] = np.clip(alpha * person + (1 - alpha) * stage.untouched[rows, columns], 0, 1)
 
     iris = head.iris @ rotation(pose).T
     iris_flat = project(iris, head.distance) + head.centre[:2]
@@ -194,24 +205,49 @@ def turn(stage: Stage, pose: Pose) -> View:
     return View(pose, image, valid, valid < UNSEEN, np.column_stack(points).astype(np.float32))
 
 
-def _look_up(stage: Stage, posed: np.ndarray, flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which triangle each pixel shows, and per pixel where in the source to look, how far to trust it, how
-    opaque the head is there though unseen, and what colour to show then.
+@dataclass(frozen=True)
+class _Places:
+    """Per pixel of a window (h, w): where in the source it lies (x, y), and how far that is to be used.
 
-    posed: (V, 3) vertices in camera space, flat: (V, 2) their pixels. Returns (SIZE, SIZE) int32 and (.., 7) float32.
+    trust: 0..1, shown from the source rather than in `colour` (h, w, 3) uint8. valid: 0..1, the person's own pixel.
+    opaque: 0..1, hides what is behind even where the source does not show it. All float32.
     """
-    index, triangles = _paint(stage.head, posed, flat)
+
+    source: tuple[np.ndarray, np.ndarray]
+    trust: np.ndarray
+    valid: np.ndarray
+    opaque: np.ndarray
+    colour: np.ndarray
+
+
+def _places(
+    stage: Stage, flat: np.ndarray, index: np.ndarray, triangles: np.ndarray, rows: slice, columns: slice
+) -> _Places:
+    """`_Places` of the window at `rows` and `columns`; what varies slowly is worked out at half the size."""
     corners, source = flat[triangles], stage.texture[triangles]
+    where = interpolate(index, affine_maps(corners, source))[rows, columns]
     stretch = facing(corners) / np.maximum(facing(source), 1e-3)
-    trust = np.clip((MAX_STRETCH - stretch) / (MAX_STRETCH / 2), 0, 1)[:, None] * stage.seen[triangles]
+    trust, valid = (np.clip((most - stretch) / (most / 2), 0, 1) for most in (MAX_STRETCH, VALID_STRETCH))
     opaque = np.clip((stage.head.follows - 0.3) / 0.3, 0, 1)
-    values = np.concatenate([source, trust[..., None], opaque[triangles][..., None], stage.colour[triangles]], 2)
-    return index, interpolate(index, affine_maps(corners, values))
+    slow = [
+        trust[:, None] * stage.seen[triangles],
+        valid[:, None] * stage.seen[triangles],
+        opaque[triangles],
+        *np.moveaxis(stage.colour[triangles], 2, 0),
+    ]
+    height, width = where.shape[:2]
+    rough = interpolate(index[::2, ::2], affine_maps(corners / 2, np.stack(slow, 2)))
+    half = slice(rows.start // 2, (rows.stop + 1) // 2), slice(columns.start // 2, (columns.stop + 1) // 2)
+    smooth = cv2.resize(cv2.GaussianBlur(rough[half][..., :2], (0, 0), 1.5), (width, height))
+    plain = cv2.resize(rough[half][..., 2:3], (width, height))
+    colour = cv2.resize(np.clip(rough[half][..., 3:], 0, 255).astype(np.uint8), (width, height))
+    x, y = (np.ascontiguousarray(where[..., axis]) for axis in (0, 1))
+    return _Places((x, y), smooth[..., 0].copy(), smooth[..., 1].copy(), plain, colour)
 
 
 def _window(mask: np.ndarray) -> tuple[slice, slice]:
     """Rows and columns that hold all of `mask` (H, W) bool; everything if it is empty."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if rows.size == 0:
-        return slice(None), slice(None)
+        return slice(0, mask.shape[0]), slice(0, mask.shape[1])
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)

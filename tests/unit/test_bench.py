@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sdaug.bench.peer import facing_points, peer_view
 from sdaug.measure.clock import Times, milliseconds, paired_ratio
-from sdaug.synthesis.warp import turn
+from sdaug.synthesis.warp import set_stage, turn
 from sdaug.types import Pose
 
 
@@ -42,6 +42,17 @@ def test_the_report(sdaug):
     interval = facts["intervals"]["ratio_to_memcpy"]
     assert interval["low"] <= facts["ratio_to_memcpy"] <= interval["high"] and interval["n"] == 20
     assert facts["environment"]["cores"] >= 1 and facts["peer_points"] < facts["facing_triangles"]
+
+
+def test_the_cost_of_a_view_grows_no_faster_than_its_pixels(astronaut, astronaut_face, embedded, monkeypatch):
+    """The least of several times: what the machine does beside it only adds."""
+    least = {}
+    for side in (256, 512, 1024):
+        monkeypatch.setattr("sdaug.synthesis.warp.SIZE", side)
+        large = set_stage(astronaut, astronaut_face, embedded.mesh)
+        assert turn(large, Pose(45, 0)).image.shape == (side, side, 3)
+        least[side] = min(milliseconds(lambda s=large: turn(s, Pose(45, 0))) for _ in range(8))
+    assert least[512] < 4 * 1.5 * least[256] and least[1024] < 4 * 1.5 * least[512], least
 
 
 def test_a_photo_without_a_face_is_refused(sdaug, tmp_path):

@@ -55,6 +55,7 @@ def test_an_undetected_view_scores_nothing_and_a_refused_one_only_behind_the_gat
     assert figures["generated_to_true"] == pytest.approx((0.5 + 0.0 + 0.9) / 3)
     assert figures["gated_to_true"] == pytest.approx(0.5 / 3)
     assert figures["excess_to_input"] == pytest.approx((0.0 - 0.5 + 0.4) / 3)
+    assert figures["within_0.08_of_true_to_input"] == pytest.approx(1 / 3)
     assert figures["generated_to_input_above_0.8"] == pytest.approx(1 / 3)
     assert figures["pose_error_deg"]["mean"] == pytest.approx((2 + 90 + 2) / 3)
 

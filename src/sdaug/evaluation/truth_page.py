@@ -78,4 +78,4 @@ def head_alone(image: np.ndarray, pack: FacePack, side: int = 160) -> np.ndarray
     x0, y0, x1, y1 = face.box
     scale = side / (HEAD_SHARE * float(np.sqrt(face.area)))
     place = np.array([[scale, 0, side / 2 - scale * (x0 + x1) / 2], [0, scale, side / 2 - scale * (y0 + y1) / 2]])
-    return cv2.warpAffine(image, place, (side, side), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.warpAffine(image, place, (side, side), flags=cv2.INTER_AREA, borderValue=(255, 255, 255))

@@ -27,6 +27,9 @@ SIMILARITIES = (
     "generated_to_true", "input_to_true", "mirrored_to_true", "in_plane_to_true", "generated_to_input", "true_to_input",
 )  # fmt: skip
 
+NEAR_TRUE = 0.08
+"""A view is to be this near to what the true view scores against the input; much higher means that it was not turned."""
+
 MISSION_SIMILARITY = 0.8
 """The mission's own acceptance rule, similarity to the input; reported, never decisive."""
 
@@ -48,13 +51,15 @@ def summary(rows: Sequence[Row], recogniser: str) -> dict[str, dict[str, Any]]:
     """Mean similarities, counts and pose errors per bin of poses; a bin without views has null figures.
 
     An undetected view scores 0 everywhere. `gated_to_true` is `generated_to_true` with 0 for each view that the gate
-    refuses. `excess_to_input`: by how much the views are more alike to the input than the true views are.
+    refuses. `excess_to_input`: by how much the views are more alike to the input than the true views are, on average;
+    beside it the share of views where that differs by at most NEAR_TRUE.
     """
     figures = {}
     for name, belongs in BINS.items():
         chosen = [row for row in rows if belongs(Pose(row["yaw_deg"], row["pitch_deg"]))]
         to_input = [row[f"generated_to_input.{recogniser}"] for row in chosen]
         truth = [row[f"true_to_input.{recogniser}"] for row in chosen]
+        excess = [made - true for made, true in zip(to_input, truth, strict=True)]
         figures[name] = {
             "n": len(chosen),
             "undetected": sum(not row["face_found"] for row in chosen),
@@ -62,7 +67,8 @@ def summary(rows: Sequence[Row], recogniser: str) -> dict[str, dict[str, Any]]:
             "refused": sum(not row["accepted"] for row in chosen),
             **{key: mean(row[f"{key}.{recogniser}"] for row in chosen) for key in SIMILARITIES},
             "gated_to_true": mean(row[f"generated_to_true.{recogniser}"] * row["accepted"] for row in chosen),
-            "excess_to_input": mean(a - b for a, b in zip(to_input, truth, strict=True)),
+            "excess_to_input": mean(excess),
+            f"within_{NEAR_TRUE}_of_true_to_input": mean(abs(e) <= NEAR_TRUE for e in excess),
             f"generated_to_input_above_{MISSION_SIMILARITY}": mean(s > MISSION_SIMILARITY for s in to_input),
             "pose_error_deg": spread([row["pose_error_deg"] for row in chosen]),
             "pose_error_second_deg": spread([row["pose_error_second_deg"] for row in chosen]),

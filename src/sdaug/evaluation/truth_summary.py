@@ -28,7 +28,7 @@ SIMILARITIES = (
 )  # fmt: skip
 
 NEAR_TRUE = 0.08
-"""A view is to be this near to what the true view scores against the input; much higher means that it was not turned."""
+"""A view is to be this near to what the true view scores against the input; much higher means it was not turned."""
 
 MISSION_SIMILARITY = 0.8
 """The mission's own acceptance rule, similarity to the input; reported, never decisive."""

@@ -39,13 +39,15 @@ test: test-core test-notebooks
 test-core: $(STAMP)
 	$(BIN)/python -m pytest
 
-# A small sweep executes two notebooks, papermill the others on the built-in photo; nbval then runs the executed copies
-# again and compares what must not change.
+# A small sweep executes two notebooks, papermill the others, on the built-in photo and on simulated people; nbval then
+# runs the executed copies again and compares what must not change.
 test-notebooks: $(STAMP)
 	rm -rf build/smoke
 	$(SDAUG) sweep experiments/smoke.yaml --out build/smoke
 	$(BIN)/papermill --no-progress-bar --kernel python3 notebooks/truth.ipynb build/smoke/truth.ipynb
-	$(BIN)/python -m pytest --nbval --nbval-current-env build/smoke/notebooks build/smoke/compare.ipynb build/smoke/truth.ipynb
+	$(BIN)/papermill --no-progress-bar --kernel python3 -p replicates 300 notebooks/gain.ipynb build/smoke/gain.ipynb
+	$(BIN)/python -m pytest --nbval --nbval-current-env build/smoke/notebooks \
+	  $(addprefix build/smoke/,compare.ipynb truth.ipynb gain.ipynb)
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
 from sdaug.evaluation.arms import ungated, wrong_person
-from sdaug.evaluation.fusion import CANDIDATES, Extra, Fusion, choose_on_others
+from sdaug.evaluation.fusion import CANDIDATES, MIN_VALID, VIEW_YAWS, Extra, Fusion, choose_on_others
 from sdaug.evaluation.gain import gain_report
 from sdaug.evaluation.gain_arms import TARGET_FMR, all_arms
 from sdaug.evaluation.gain_text import gain_text
@@ -103,7 +103,8 @@ def test_a_subject_without_an_accepted_view_counts_as_single():
     report = gain_report(replace(material, extras=dict(material.extras) | {"warp": some}), replicates=20)
     arm = report["arms"]["warp"]
     assert arm["subjects_as_single"] == 2
-    assert arm["samples"]["refusals"] == {"blurred": 16} and arm["samples"]["accepted"] == 32
+    views = 2 * len(VIEW_YAWS)
+    assert arm["samples"]["refusals"] == {"blurred": 2 * views} and arm["samples"]["accepted"] == 4 * views
     nobody = all_arms(replace(material, extras=dict(material.extras) | {"warp": refused}), RECOGNISER)
     assert np.array_equal(nobody["warp"].trials.scores, nobody["single"].trials.scores)
     assert "nothing of another person to enrol" in nobody["wrong_person"]
@@ -180,6 +181,10 @@ def test_weights_of_a_fusion():
     assert quality[0] == pytest.approx(0.81 / (0.81 + 0.25)) and pose[1] > 0.95
     assert pose[0] < both[0] < quality[0]
     assert Fusion((60,)).used([near, far, replace(far, accepted=False)]) == [far]
+    assert Fusion().used([replace(far, valid=MIN_VALID - 0.01)]) == [], "mostly invented"
+    assert Fusion(farthest=True).used([near, replace(near, yaw_deg=45), far, replace(near, yaw_deg=60, accepted=False)]) == [
+        replace(near, yaw_deg=45), far
+    ]  # fmt: skip
     assert Fusion((), "pose").weights([replace(near, turned_deg=0.0)]).tolist() == [1.0], "nothing to weigh by"
 
 

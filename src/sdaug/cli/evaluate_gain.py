@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import click
 from tqdm import tqdm
@@ -26,7 +25,9 @@ FACES_VARIABLE = "SDAUG_FACES"
 @click.option(
     "--model", "model_id", default=None, help="Hub id or folder: also the arm `diffusion`.  [default: without it]"
 )
-@click.option("--gate-rule", type=click.Choice(["sdaug", "mission"]), default="sdaug", show_default=True)
+@click.option("--limit", type=click.IntRange(3), default=None, help="At most so many people.")
+@click.option("--gate", "gate_file", type=click.Path(exists=True, dir_okay=False), default=None,
+              help="YAML file of gate settings.  [default: those of every other command]")  # fmt: skip
 @click.option("--probe-face-px", type=click.FloatRange(8), default=None, help="Probes as small as under surveillance.")
 @click.option("--probe-blur-px", type=click.FloatRange(0), default=0.0, show_default=True,
               help="Gaussian blur of the small probe, sigma.")  # fmt: skip
@@ -35,7 +36,8 @@ def gain(
     faces: str | None,
     pack: str,
     model_id: str | None,
-    gate_rule: Any,
+    limit: int | None,
+    gate_file: str | None,
     probe_face_px: float | None,
     probe_blur_px: float,
     as_json: bool,
@@ -44,12 +46,19 @@ def gain(
 
     FNMR at equal FMR on probes that no arm has seen. The verdict may be "no gain".
     """
+    import yaml
+
     from sdaug.config import GateSettings, ModelSettings
     from sdaug.evaluation.faceset import Degradation
     from sdaug.evaluation.gain_text import gain_text
     from sdaug.evaluation.gather import evaluate_gain
     from sdaug.packs import PackError, load_pack
 
+    try:
+        content = {} if gate_file is None else yaml.safe_load(Path(gate_file).read_text(encoding="utf-8"))
+        gate = GateSettings.model_validate(content)
+    except (yaml.YAMLError, ValueError) as error:
+        raise click.UsageError(f"{gate_file} holds no gate settings: {error}") from error
     folder = Path(faces or os.path.join(os.environ.get(FACES_VARIABLE, ""), "turning"))
     try:
         loaded = load_pack(pack)
@@ -60,9 +69,10 @@ def gain(
             report = evaluate_gain(
                 folder,
                 loaded,
-                gate=GateSettings(rule=gate_rule),
+                gate=gate,
                 degradation=Degradation(face_px=probe_face_px, blur_px=probe_blur_px),
                 model=None if model_id is None else ModelSettings(model_id=model_id),
+                limit=limit,
                 progress=progress,
             )
         except FileNotFoundError as error:

@@ -67,15 +67,18 @@ class Degradation(Config):
     blur_px: float = Field(default=0.0, ge=0)
 
 
-def read_people(folder: Path, pack: FacePack, progress: Progress) -> list[Person]:
+def read_people(folder: Path, pack: FacePack, progress: Progress, limit: int | None = None) -> list[Person]:
     """Every person of a folder with files `<subject>_<key>.<ext>` who has enough photos, sorted by subject.
 
+    limit: only the first so many subjects are looked at.
     Raises FileNotFoundError where no file has such a name, ValueError for fewer than 3 people (the choice of a fusion
     on others needs two others).
     """
     named = [(match, path) for path in sorted(folder.glob("*")) if (match := _NAME.fullmatch(path.name))]
     if not named:
         raise FileNotFoundError(f"{folder} holds no photo named <subject>_<key>.<ext>, such as t01_07.png")
+    first = sorted({match["subject"] for match, _ in named})[:limit]
+    named = [(match, path) for match, path in named if match["subject"] in first]
     samples: dict[str, list[Sample]] = {}
     for done, (match, path) in enumerate(named, 1):
         samples.setdefault(match["subject"], []).append(_sample(path.stem, enlarged(read_photo(path)), pack))

@@ -27,6 +27,9 @@ class Extra:
     reasons: tuple[str, ...] = ()
 
 
+MIN_VALID = 0.5
+"""A view of which the photo showed less than half the face is invention for the most part: it joins no template."""
+
 Weighting = Literal["mean", "quality", "pose", "quality_and_pose"]
 
 
@@ -34,7 +37,8 @@ Weighting = Literal["mean", "quality", "pose", "quality_and_pose"]
 class Fusion:
     """How views join the source in one template.
 
-    yaws: the |yaw| of the views that are used, degrees; empty = all. weighting: of the views among themselves. `mean`:
+    yaws: the |yaw| of the views that are used, degrees; empty = all. farthest: of those, only the most turned one to
+    each side, for the gate refuses other poses for other people. weighting: of the views among themselves. `mean`:
     equal; `quality`: the square of the share of the face that the photo showed (its validity); `pose`: sin^2 of the
     turn from the source's pose, because a view close to the source repeats it; or both. total: the views' weight
     together, where the source has 1.
@@ -43,6 +47,7 @@ class Fusion:
     yaws: tuple[float, ...] = ()
     weighting: Weighting = "mean"
     total: float = 1.0
+    farthest: bool = False
 
     @property
     def name(self) -> str:
@@ -50,12 +55,18 @@ class Fusion:
         >>> Fusion((30, 60), "pose").name
         'pose of |yaw| 30, 60; views 1 : source 1'
         """
-        yaws = f" of |yaw| {', '.join(f'{yaw:g}' for yaw in self.yaws)}" if self.yaws else ""
-        return f"{self.weighting}{yaws}; views {self.total:g} : source 1"
+        which = " of the farthest" if self.farthest else " of" if self.yaws else ""
+        yaws = f" |yaw| {', '.join(f'{yaw:g}' for yaw in self.yaws)}" if self.yaws else ""
+        return f"{self.weighting}{which}{yaws}; views {self.total:g} : source 1"
 
     def used(self, extras: Sequence[Extra]) -> list[Extra]:
-        """The accepted views among `extras` that this fusion takes."""
-        return [e for e in extras if e.accepted and (not self.yaws or abs(e.yaw_deg) in self.yaws)]
+        """The accepted views among `extras` that this fusion takes; see MIN_VALID."""
+        wanted = [e for e in extras if not self.yaws or abs(e.yaw_deg) in self.yaws]
+        kept = [e for e in wanted if e.accepted and e.valid >= MIN_VALID]
+        if not self.farthest:
+            return kept
+        sides = ([e for e in kept if e.yaw_deg > 0], [e for e in kept if e.yaw_deg < 0])
+        return [max(side, key=lambda e: abs(e.yaw_deg)) for side in sides if side]
 
     def weights(self, extras: Sequence[Extra]) -> np.ndarray:
         """(K,) weights that sum to `total`; equal ones where all would be 0."""
@@ -81,13 +92,15 @@ class Fusion:
 PLAIN = Fusion()
 """The mean of everything: for arms in which nothing is to be chosen."""
 
-VIEW_YAWS = (15.0, 30.0, 45.0, 60.0)
+VIEW_YAWS = (15.0, 30.0, 45.0, 50.0, 55.0, 60.0)
 """|yaw| of the views that are offered, each to both sides."""
 
-_YAW_SETS = ((15.0, 30.0, 45.0, 60.0), (30.0, 60.0), (60.0,))
+_SETS = ((15.0, 30.0, 45.0, 60.0), False), ((30.0, 60.0), False), ((60.0,), False), ((45.0, 50.0, 55.0, 60.0), True)
 
 CANDIDATES: tuple[Fusion, ...] = tuple(
-    Fusion(yaws, weighting) for yaws in _YAW_SETS for weighting in ("mean", "quality", "pose", "quality_and_pose")
+    Fusion(yaws, weighting, farthest=farthest)
+    for yaws, farthest in _SETS
+    for weighting in ("mean", "quality", "pose", "quality_and_pose")
 )
 """What is chosen from, simplest first; a tie goes to the earlier one."""
 

@@ -26,6 +26,7 @@ def evaluate_gain(
     degradation: Degradation | None = None,
     model: ModelSettings | None = None,
     generation: GenerationSettings | None = None,
+    limit: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """The whole report of `sdaug evaluate gain`, JSON-able; arguments as for `gather`."""
@@ -37,6 +38,7 @@ def evaluate_gain(
         degradation=degradation,
         model=model,
         generation=generation,
+        limit=limit,
         progress=progress or _quiet,
     )
     settings = {"gate": gate.model_dump(), "probes": degradation.model_dump()}
@@ -55,13 +57,15 @@ def gather(
     degradation: Degradation | None = None,
     model: ModelSettings | None = None,
     generation: GenerationSettings | None = None,
+    limit: int | None = None,
     progress: Progress = _quiet,
 ) -> Material:
     """All arms of everyone in `folder`; see `read_people` for what is enrolled and what is a probe.
 
-    model: None = arm `diffusion` is not asked for. progress: told of photos read and then of people turned.
+    model: None = arm `diffusion` is not asked for. limit: the first so many people only. progress: told of photos read
+    and then of people turned.
     """
-    people = read_people(folder, pack, progress)
+    people = read_people(folder, pack, progress, limit)
     extras: dict[str, Sequence[Sequence[Extra]] | str] = {}
     makers = {"flip": arms.flip, "jitter": arms.jitter, "real_photos": arms.ceiling}
     for name, make in makers.items():

@@ -24,7 +24,7 @@ class World:
     dim: int = 64
     turning: float = 2.0
     noise: float = 1.0
-    likeness: float = 0.6
+    likeness: float = 0.15
     seed: int = 0
 
 

@@ -4,7 +4,7 @@
 
 Needs `london/` (NNN_neutral.jpg, NNN_smiling.jpg: mated and non-mated frontal pairs) and `head3d/` (one head at exactly
 known pose) in DIR. No generated image goes in: a band says what true photos score, so that a generator cannot move it.
-The widths LOW_SPREADS and HIGH_SPREADS were chosen on the London people of odd number; see docs/gate.md.
+The width SPREADS was chosen on the London people of odd number; see docs/gate.md.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from sdaug.face.photo import read_photo
 from sdaug.packs import FacePack, load_pack
 from sdaug.types import Pose
 
-LOW_SPREADS, HIGH_SPREADS = 4.0, 3.0
+SPREADS = 3.0
 """Standard deviations, of the similarity between two frontal photos of one person, by which the band is wider than what
 one head scores."""
 
@@ -70,11 +70,11 @@ def head(folder: Path, pack: FacePack) -> dict[str, dict[int, list[float]]]:
 
 def rows(true: dict[int, list[float]], mated: np.ndarray, floor: float) -> list[dict[str, float | list[float]]]:
     """The band by degrees turned: never rising, never below the floor; above it a copy of the photo itself is 1."""
-    low, high = max(float(mated.mean() - LOW_SPREADS * mated.std(ddof=1)), floor), 1.01
+    low, high = max(float(mated.mean() - SPREADS * mated.std(ddof=1)), floor), 1.01
     table: list[dict[str, float | list[float]]] = [{"turned_deg": 0, "low": low, "high": high, "true": []}]
     for angle, scores in true.items():
-        low = max(min(low, min(scores) - LOW_SPREADS * mated.std(ddof=1)), floor)
-        high = min(high, max(scores) + HIGH_SPREADS * mated.std(ddof=1))
+        low = max(min(low, min(scores) - SPREADS * mated.std(ddof=1)), floor)
+        high = min(high, max(scores) + SPREADS * mated.std(ddof=1))
         table.append({"turned_deg": angle, "low": low, "high": high, "true": scores})
     return [{k: [round(x, 4) for x in v] if isinstance(v, list) else round(v, 4) for k, v in r.items()} for r in table]
 
@@ -103,8 +103,7 @@ def main() -> None:
             "date": datetime.date.today().isoformat(),
             "commit": subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], text=True).strip(),
             "detector": pack.facts["detector"],
-            "low_spreads": LOW_SPREADS,
-            "high_spreads": HIGH_SPREADS,
+            "spreads": SPREADS,
             "floor_fmr": FLOOR_FMR,
             "sets": {
                 "london": {

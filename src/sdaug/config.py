@@ -134,7 +134,7 @@ class GateSettings(Config):
         "dynamic_range": {},
     }
     reported: dict[str, dict[str, Any]] = {"brightness": {}, "illumination_uniformity": {}, "natural_colour": {}}
-    max_pose_error_deg: float = Field(default=15.0, gt=0)
+    max_pose_error_deg: float = Field(default=10.0, gt=0)
     min_similarity: dict[str, float] = {"dlib_resnet": 0.0, "arcface": 0.26}
 
 

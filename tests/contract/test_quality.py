@@ -139,6 +139,14 @@ def test_blur_is_that_of_the_face_whatever_the_resolution(astronaut, astronaut_f
     assert Blur().measure(np.full_like(astronaut.pixels, 90), astronaut_face).raw == 1.0
 
 
+def test_the_images_border_is_no_sharp_edge(astronaut, astronaut_face):
+    """Of a blurred face that is cut by the image's border, the border itself used to be measured."""
+    x, y = astronaut_face.five_points.min(0).astype(int) - 10
+    cut = np.ascontiguousarray(cv2.GaussianBlur(astronaut.pixels, (0, 0), 8)[y:, x:])
+    moved = replace(astronaut_face, five_points=astronaut_face.five_points - np.float32([x, y]))
+    assert Blur().refusal(Blur().measure(cut, moved).raw) is Reason.BLURRED
+
+
 def test_exposure_is_the_mean_of_all_pixels(astronaut, astronaut_face):
     assert Brightness().measure(astronaut.pixels, astronaut_face).raw == pytest.approx(astronaut.pixels.mean())
     dark, bright = (np.full((64, 64, 3), level, np.uint8) for level in (20, 240))

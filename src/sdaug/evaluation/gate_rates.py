@@ -11,14 +11,20 @@ import numpy as np
 from sdaug.config import GateSettings
 from sdaug.evaluation.gate_material import BLUR_SIGMA_PX, Person, noise_images, read_people
 from sdaug.evaluation.proportions import wilson_interval
-from sdaug.gate import Gate
+from sdaug.gate import Gate, largest_angle
 from sdaug.packs import FacePack
 from sdaug.record import plain
-from sdaug.types import ANGLES, AngleResult, Judgement
+from sdaug.types import ANGLES, AngleResult, Judgement, Pose
 
 SCHEMA = "sdaug.gate_rates/1"
 ENOUGH = 9
 """Angles of the ten that a person's views must have accepted."""
+
+HALF_TURNED = tuple(
+    (ANGLES.index(Pose(*made)), Pose(*offered))
+    for made, offered in (((22, 0), (45, 0)), ((-22, 0), (-45, 0)), ((0, -15), (0, -30)), ((0, 15), (0, 30)))
+)
+"""(index of the angle a view is made for, the angle it is offered at): turned, but half as far as was asked for."""
 
 Judged = dict[str, list[Judgement]]
 """Judgements by class of images."""
@@ -43,7 +49,7 @@ def judge_own(person: Person, gate: Gate) -> list[Judgement]:
 def judge_wrong(people: Sequence[Person], index: int, gates: Sequence[Gate]) -> Judged:
     """What person `index` must refuse. `gates`: theirs, one per other person, that person not in its cohort."""
     person = people[index]
-    turned = [(pose, number) for number, pose in enumerate(ANGLES) if max(abs(pose.yaw_deg), abs(pose.pitch_deg)) >= 15]
+    turned = [pose for pose in ANGLES if largest_angle(pose) >= 15]
     wrong = []
     for number, pose in enumerate(ANGLES):
         other = (index + 1 + number) % len(people)
@@ -52,7 +58,8 @@ def judge_wrong(people: Sequence[Person], index: int, gates: Sequence[Gate]) -> 
     own = gates[index]
     return {
         "wrong_person": wrong,
-        "unturned_copy": [own.decide(sight, pose) for pose, _ in turned for sight in person.copies],
+        "unturned_copy": [own.decide(sight, pose) for pose in turned for sight in person.copies],
+        "half_turned": [own.decide(person.views[made], offered) for made, offered in HALF_TURNED],
         "blurred": [own.decide(sight, ANGLES[number]) for number, sight in person.blurred.items()],
     }
 
@@ -73,7 +80,8 @@ def gates_of(people: Sequence[Person], index: int, with_cohort: bool) -> list[Ga
 def table(people: Sequence[Person], noise: Sequence[Any], with_cohort: bool) -> dict[str, Any]:
     """Every rate of one group of people (at least 3). noise: sights of images of nobody."""
     own: list[list[Judgement]] = []
-    refused: dict[str, list[Judgement]] = {"wrong_person": [], "unturned_copy": [], "blurred": [], "noise": []}
+    classes = ("wrong_person", "unturned_copy", "half_turned", "blurred", "noise")
+    refused: dict[str, list[Judgement]] = {name: [] for name in classes}
     for index, person in enumerate(people):
         gates = gates_of(people, index, with_cohort)
         own.append(judge_own(person, gates[index]))

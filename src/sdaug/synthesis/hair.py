@@ -1,6 +1,5 @@
-"""Hair: where the person's outline runs about the head, the bald head widened to it, and the back of the head's colour."""
+"""Hair: where the person's outline runs about the head, and what the back of the head then looks like."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,21 +11,19 @@ _MARGIN = 1.03
 _MOST = 1.1
 """Hair further out than this many face heights beyond the bald head does not turn with it."""
 
-Pixels = Callable[[np.ndarray], np.ndarray]
-"""Points (N, 3) of the head's frame to pixels (N, 2) of the source."""
-
 
 @dataclass(frozen=True)
 class Outline:
-    """Radii about the head's axis in _RAYS directions, in the head's frame and unit.
+    """Radii about the middle of the head in _RAYS directions of the source image, pixels.
 
-    middle: (2,). face: (R,) the face's outline. bald: (R,) the bald head's. person: (R,) the person's, hair and all.
+    middle: (2,). bald: (R,) the bald head's. person: (R,) the person's, hair and all. down: (R,) 0..1, how far a
+    direction points below the ears, where the outline is the neck's, the shoulders' or long hair's.
     """
 
     middle: np.ndarray
-    face: np.ndarray
     bald: np.ndarray
     person: np.ndarray
+    down: np.ndarray
 
     def at(self, radii: np.ndarray, angle: np.ndarray) -> np.ndarray:
         """`radii` (R,) in the directions `angle` (N,), radians."""
@@ -38,61 +35,49 @@ _DIRECTIONS = np.column_stack([np.cos(_ANGLES), np.sin(_ANGLES)])
 
 
 def find_outline(
-    vertices: np.ndarray, oval: np.ndarray, skull: np.ndarray, person: np.ndarray, inside: np.ndarray, pixels: Pixels
+    skull: np.ndarray, face: np.ndarray, up: np.ndarray, person: np.ndarray, inside: np.ndarray
 ) -> Outline:
-    """The outlines of face, bald head and person.
+    """The outlines of bald head and person about a point above the middle of the face.
 
-    vertices: (V, 3), those of the bald head marked in skull (V,) bool. oval: (K, 3). person, inside: (H, W) float32,
-    0..1. Where the photo ends the bald head's own outline is kept.
+    skull: (N, 2) pixels of the bald head's vertices. face: (K, 2) of the face's outline, its top first. up: (2,) unit,
+    towards the top of the head. person, inside: (H, W) float32, 0..1. Where the photo ends the bald head is kept.
     """
-    middle = np.array([0.0, oval[:, 1].min() * 0.35])
-    face = _largest(*_polar(oval[:, :2] - middle))
-    bald = np.maximum(_largest(*_polar(vertices[skull, :2] - middle)), face * 1.02)
-    most = _MOST * float(np.ptp(oval[:, 1]))
-    steps = np.arange(0.0, float((bald - face).max()) + most, 2.0)
-    reach = face[:, None] + steps
-    points = middle + reach[..., None] * _DIRECTIONS[:, None]
-    spots = np.round(pixels(np.column_stack([points.reshape(-1, 2), np.zeros(reach.size)]))).astype(int)
-    spots = spots.reshape(points.shape)
+    height = float(np.linalg.norm(face[0] - face[len(face) // 2]))
+    middle = face.mean(0) + 0.1 * height * up
+    within = _largest(*_polar(face - middle))
+    bald = np.maximum(_largest(*_polar(skull - middle)), within * 1.02)
+    steps = np.arange(0.0, float((bald - within).max()) + _MOST * height, 2.0)
+    reach = within[:, None] + steps
+    spots = np.round(middle + reach[..., None] * _DIRECTIONS[:, None]).astype(int)
     rows, columns = spots[..., 1].clip(0, person.shape[0] - 1), spots[..., 0].clip(0, person.shape[1] - 1)
     known = (inside[rows, columns] > 0.5) & (spots == np.stack([columns, rows], -1)).all(-1)
-    belongs = np.where(known, person[rows, columns] > 0.5, reach <= bald[:, None]) & (reach <= (bald + most)[:, None])
+    belongs = np.where(known, person[rows, columns] > 0.5, reach <= bald[:, None])
+    belongs &= reach <= (bald + _MOST * height)[:, None]
     ends = np.where(belongs.all(1), reach[:, -1], np.take_along_axis(reach, belongs.argmin(1)[:, None], 1)[:, 0])
-    return Outline(middle, face, bald, np.median([np.roll(ends, k) for k in range(-2, 3)], axis=0))
+    ends = np.median([np.roll(ends, k) for k in range(-2, 3)], axis=0)
+    return Outline(middle, bald, ends, np.clip(-_DIRECTIONS @ up / 0.5, 0, 1))
 
 
-def widened(vertices: np.ndarray, outline: Outline, depth: float, height: float, follows: np.ndarray) -> np.ndarray:
-    """`vertices` (V, 3) pushed outwards (or in) along rays about the head's axis until they meet the person's outline.
+def widening(flat: np.ndarray, outline: Outline) -> np.ndarray:
+    """By what factor the bald head's pixels `flat` (V, 2) must move off the middle to meet the person's outline: (V,)."""
+    share = outline.person * _MARGIN / outline.bald
+    return outline.at(share * (1 - outline.down) + outline.down, _polar(flat - outline.middle)[0])
 
-    The face stays: nothing within its outline and nearer than `depth` moves; necks stay by `follows` (V,).
+
+def rim(flat: np.ndarray, up: np.ndarray, outline: Outline) -> np.ndarray:
+    """Inside the person's outline, pixels (V, 2) in the same directions as `flat` (V, 2), but above the ears.
+
+    What is seen there, hair or skin, is what the back of the head most likely shows too: the further a vertex lies from
+    the outline, the further inside is its pixel.
     """
-    angle, radius = _polar(vertices[:, :2] - outline.middle)
-    # below the ears the outline is the neck's, the shoulders' or long hair's: the head keeps its own
-    down = np.clip(_DIRECTIONS[:, 1] / 0.5, 0, 1)
-    share = (outline.person * _MARGIN / outline.bald) * (1 - down) + down
-    start, end = outline.at(outline.face, angle), outline.at(outline.bald, angle)
-    beyond = np.clip((radius - start) / np.maximum(end - start, 1e-6), 0, 1)
-    behind = np.clip((vertices[:, 2] - depth) / (0.3 * height), 0, 1)
-    factor = 1 + (outline.at(share, angle) - 1) * np.maximum(beyond, behind) * follows
-    moved = vertices.copy()
-    moved[:, :2] = outline.middle + (vertices[:, :2] - outline.middle) * factor[:, None]
-    thicker = np.clip(np.median(share[_DIRECTIONS[:, 1] < -0.3]) - 1, 0, 0.15)
-    moved[:, 2] += np.maximum(vertices[:, 2] - depth, 0) * thicker * follows
-    return moved
-
-
-def rim(vertices: np.ndarray, outline: Outline) -> np.ndarray:
-    """Just inside the person's outline, the points (V, 3) in the same directions as `vertices`, but above the ears.
-
-    What is seen there, hair or skin, is what the back of the head most likely shows too.
-    """
-    offset = vertices[:, :2] - outline.middle
-    direction = offset / np.maximum(np.linalg.norm(offset, axis=1, keepdims=True), 1e-6)
-    direction[:, 1] = np.minimum(direction[:, 1], -0.45)
-    angle, _ = _polar(direction)
-    radius = 0.95 * outline.at(outline.person, angle)
-    flat = outline.middle + radius[:, None] * direction / np.linalg.norm(direction, axis=1, keepdims=True)
-    return np.column_stack([flat, np.zeros(len(flat))])
+    offset = flat - outline.middle
+    length = np.maximum(np.linalg.norm(offset, axis=1, keepdims=True), 1e-6)
+    inwards = np.clip(1 - length[:, 0] / outline.at(outline.person, _polar(offset)[0]), 0, 1)
+    rise = offset / length @ up
+    direction = offset / length + (np.maximum(rise, 0.45) - rise)[:, None] * up
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    radius = (0.97 - 0.2 * inwards) * outline.at(outline.person, _polar(direction)[0])
+    return outline.middle + radius[:, None] * direction
 
 
 def _polar(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

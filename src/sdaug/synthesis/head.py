@@ -6,7 +6,7 @@ import numpy as np
 
 from sdaug.face.pose import MESH, raw_pose
 from sdaug.face.rotation import rotation
-from sdaug.synthesis.hair import find_outline, rim, widened
+from sdaug.synthesis.hair import find_outline, rim, widening
 from sdaug.synthesis.template import OVAL, below_jaw, bent, scaled, template
 from sdaug.types import Pose
 
@@ -35,9 +35,9 @@ class HeadModel:
 
     vertices: (V, 3) float64, the first 468 are the landmarks. triangles: (T, 3) int32, projected area positive where
     the outer side faces the camera. follows: (V,) float64, how much of the head's turn a vertex makes: 1 on the head,
-    falling to 0 down the neck. rim: (V, 3), for each vertex the point of the same frame whose colour it has if it lies at
-    the back of the head, else NaN. iris: (10, 3). centre: (3,) of the rotation in the source image. distance: camera
-    to centre, pixels. width: of the face, pixels.
+    falling to 0 down the neck. rim: (V, 2), for a vertex that hair covers, if anybody has any, the source pixel that
+    looks most like it; NaN for the others. iris: (10, 3). centre: (3,) of the rotation in the source image. distance:
+    camera to centre, pixels. width: of the face, pixels.
     """
 
     vertices: np.ndarray
@@ -48,10 +48,6 @@ class HeadModel:
     centre: np.ndarray
     distance: float
     width: float
-
-    def pixels(self, points: np.ndarray, pose: Pose) -> np.ndarray:
-        """Where points (N, 3) of the head's frame, all following the head, are seen at `pose`: (N, 2)."""
-        return project(points @ rotation(pose).T, self.distance) + self.centre[:2]
 
     def posed(self, pose: Pose) -> tuple[np.ndarray, np.ndarray]:
         """The vertices (V, 3) in camera space at `pose`, and their pixels (V, 2)."""
@@ -105,23 +101,35 @@ def build_head(landmarks: np.ndarray, pose: Pose, person: np.ndarray, inside: np
 
     head = unproject(points, centre, distance) @ upright
     face, iris = head[:MESH], head[MESH:]
-    shell = bent(face, scaled(face))
+    vertices = np.concatenate([face, bent(face, scaled(face))])
     average = np.concatenate([template().landmarks, template().vertices])
-    follows = _follows(average)
-    vertices = np.concatenate([face, shell])
-
-    def pixels(points: np.ndarray) -> np.ndarray:
-        return project(points @ upright.T, distance) + centre[:2]
-
-    oval = face[list(OVAL)]
-    outline = find_outline(vertices, oval, follows > 0.98, person, inside, pixels)
-    depth = float(np.median(oval[:, 2]))
-    vertices[MESH:] = widened(shell, outline, depth, float(np.ptp(oval[:, 1])), follows[MESH:])
-    back = (average[:, 2] > 0.38) & (below_jaw(average) < -0.25)
-    back[:MESH] = False
-    behind = np.where(back[:, None], rim(vertices, outline), np.nan)
     triangles = np.concatenate([_sheet(face), template().triangles + MESH]).astype(np.int32)
-    return HeadModel(vertices, triangles, follows, behind, iris, centre, distance, width)
+    bald = HeadModel(vertices, triangles, _follows(average), vertices, iris, centre, distance, width)
+
+    posed, flat = bald.posed(pose)
+    up = -upright[:2, 1] / np.linalg.norm(upright[:2, 1])
+    outline = find_outline(flat[bald.follows > 0.98], flat[list(OVAL)], up, person, inside)
+    factor = 1 + (widening(flat, outline) - 1) * _hairy(average) * bald.follows
+    middle = (outline.middle - centre[:2]) * (distance + posed[:, 2:]) / distance
+    posed[:, :2] = middle + (posed[:, :2] - middle) * factor[:, None]
+    wide = np.where(bald.follows[:, None] > 0.98, posed @ upright, vertices)
+    behind_ears = (average[:, 2] > 0.38) & (below_jaw(average) < -0.25)
+    back = (behind_ears | (average[:, 1] < -0.22)) & (np.arange(len(average)) >= MESH)
+    covering = np.where(back[:, None], rim(flat, up, outline), np.nan)
+    return HeadModel(wide, triangles, bald.follows, covering, iris, centre, distance, width)
+
+
+def _hairy(average: np.ndarray) -> np.ndarray:
+    """How far hair may push out vertices whose like in the template are `average` (V, 3): (V,), 0..1.
+
+    Nothing of the face, everything at the outline of the skull and behind it.
+    """
+    sides = np.abs(template().landmarks[list(OVAL), 0]).max()
+    top = template().landmarks[OVAL[0], 1]
+    outwards = np.maximum((np.abs(average[:, 0]) - sides) / 0.1, (top - average[:, 1]) / 0.35)
+    share = np.clip(np.maximum(outwards, average[:, 2] / 0.3), 0, 1)
+    share[:MESH] = 0
+    return share
 
 
 def _follows(points: np.ndarray) -> np.ndarray:

@@ -43,7 +43,7 @@ def below_jaw(points: np.ndarray) -> np.ndarray:
 
 
 def _kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Wendland's C2 function (1995) of the distances between `a` (N, 3) and `b` (M, 3): (N, M), 1 at 0, 0 from _REACH."""
+    """Wendland's C2 function (1995) of the distances of `a` (N, 3) and `b` (M, 3): (N, M), 1 at 0, 0 from _REACH on."""
     distance = np.sqrt(np.maximum((a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T, 0)) / _REACH
     return np.clip(1 - distance, 0, None) ** 4 * (4 * distance + 1)
 
@@ -60,6 +60,17 @@ def template() -> Template:
     distance = np.linalg.norm(landmarks[list(OVAL), None] - vertices, axis=2)
     seam = np.column_stack([np.repeat(OVAL, 3), np.argsort(distance, axis=1)[:, :3].ravel()])
     return Template(landmarks, vertices, np.ascontiguousarray(triangles), bend, seam)
+
+
+@lru_cache(maxsize=1)
+def mirrored() -> np.ndarray:
+    """For each landmark and each vertex, in that order, the one in its mirror image's place: (468 + V,) int."""
+    own = template()
+    partners = []
+    for points in (own.landmarks, own.vertices):
+        distance = np.linalg.norm(points[:, None] - points[None] * [-1, 1, 1], axis=2)
+        partners.append(distance.argmin(1))
+    return np.concatenate([partners[0], partners[1] + len(own.landmarks)])
 
 
 def scaled(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

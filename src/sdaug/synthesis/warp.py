@@ -10,9 +10,10 @@ from sdaug.face.pose import MESH
 from sdaug.face.rotation import rotation
 from sdaug.synthesis.fill import pyramid_fill
 from sdaug.synthesis.head import HeadModel, build_head, project
+from sdaug.synthesis.mirror import borrowed, side_gain
 from sdaug.synthesis.raster import affine_maps, facing, interpolate, triangle_index
 from sdaug.synthesis.skin import spread
-from sdaug.synthesis.template import OVAL, template
+from sdaug.synthesis.template import OVAL, mirrored, template
 from sdaug.types import Face, Photo, Pose, View
 
 SIZE = 512
@@ -43,11 +44,13 @@ _TUCKED = 0.08
 class Stage:
     """A source photo made ready for turning; shared by all its views.
 
-    image: (SIZE, SIZE, 3) uint8 RGB, the photo framed about the head. layer: the head's own colours, continued beyond
-    its outline so that no background clings to it. plate: the photo with the head taken out.
-    matte: (SIZE, SIZE) float32, 1 where a pixel moves with the head. inside: (SIZE, SIZE) float32, 1 inside the photo.
-    own: (SIZE, SIZE, 2) float32, matte and inside together. texture: (V, 2) float32, where in `image` each vertex of `head` lies. seen: (V,) float32, 1 = the source shows it.
-    colour: (V, 3) float32, its colour, guessed where the source does not show it.
+    image: (SIZE, SIZE, 3) uint8 RGB, the photo framed about the head. layer: (SIZE, 2 SIZE, 3), the head's own colours,
+    continued beyond its outline so that no background clings to it; its right half is lit like the far side of the
+    face. own: (SIZE, 2 SIZE, 2) float32, `matte` and `inside` for the left half, 1 in the right one.
+    plate: (SIZE, SIZE, 3), the photo without the head. matte: (SIZE, SIZE) float32, 1 where a pixel moves with it. inside: likewise, 1 inside the photo. untouched: likewise, 1 inside the photo but not on the head.
+    texture: (T, 3, 2) float32, where in `layer` the corners of each triangle of `head` find their colours. guessed: (T,)
+    bool, not seen, but `texture` leads to what most likely looks the same: the other side of the face, or the hair.
+    seen: (V,) float32, 1 = the source shows a vertex. colour: (V, 3) float32, its colour, guessed where it is not seen.
     """
 
     image: np.ndarray
@@ -59,6 +62,7 @@ class Stage:
     head: HeadModel
     own: np.ndarray
     texture: np.ndarray
+    guessed: np.ndarray
     seen: np.ndarray
     colour: np.ndarray
 
@@ -95,7 +99,8 @@ def set_stage(photo: Photo, face: Face, mesh: FaceMesh) -> Stage:
     person = mesh.person(image)
     head = build_head(landmarks, face.pose, person, inside)
     posed, texture = head.posed(face.pose)
-    index, triangles = _paint(head, posed, texture)
+    index, front = _paint(head, posed, texture)
+    triangles = head.triangles[front]
     follows = interpolate(index, affine_maps(texture[triangles], head.follows[triangles][..., None]))[..., 0]
     certain = _polygon(outline, SIZE, SIZE / 256)
     matte = np.maximum(person * np.clip(follows * 4, 0, 1), certain)
@@ -106,25 +111,45 @@ def set_stage(photo: Photo, face: Face, mesh: FaceMesh) -> Stage:
     untouched = np.where(matte > 0.04, 0, inside).astype(np.float32)
 
     seen, known = _seen(head, posed, texture, index, triangles, own * (inside > 0.5))
-    soft = cv2.GaussianBlur(layer, (0, 0), 3)
     back = np.isfinite(head.rim[:, 0]) & ~known
-    places = np.where(back[:, None], head.pixels(np.nan_to_num(head.rim), face.pose), texture)
-    spots = np.round(places).astype(int).clip(0, SIZE - 1)
-    known |= back
-    colour = spread(soft[spots[:, 1], spots[:, 0]], known, head.triangles, template().seam + [0, MESH])
+    seen[back] = 0
+    texture[back] = head.rim[back]
+    soft = cv2.GaussianBlur(layer, (0, 0), 3)
+    colour = _at(soft, texture)
+    borrow = borrowed(seen, np.isfinite(head.rim[:, 0]) | (head.follows < 0.98))
+    gain = side_gain(colour, seen, head.triangles) if borrow.any() else None
+    corners, other = texture[head.triangles], layer
+    from_other_side = np.zeros(len(head.triangles), bool)
+    if gain is not None:
+        partner = mirrored()[head.triangles]
+        from_other_side = borrow[head.triangles].any(1) & (seen[partner] > 0.5).all(1)
+        corners[from_other_side] = texture[partner[from_other_side]] + [SIZE, 0]
+        colour[borrow] = (colour * gain)[mirrored()[borrow]]
+        known = known | borrow
+        lit = interpolate(index, affine_maps(texture[triangles], gain[triangles]))
+        lit = cv2.GaussianBlur(np.where(index[..., None] >= 0, lit, 1.0), (0, 0), 6)
+        other = np.clip(layer * lit, 0, 255).astype(np.uint8)
+    colour = spread(colour, known | back, head.triangles, template().seam + [0, MESH])
     return Stage(
         image=image,
-        layer=layer,
+        layer=np.hstack([layer, other]),
+        own=np.hstack([np.dstack([matte, inside]), np.ones((SIZE, SIZE, 2), np.float32)]),
         plate=plate,
         matte=matte,
         inside=inside,
         untouched=untouched,
         head=head,
-        own=np.dstack([matte, inside]),
-        texture=texture.astype(np.float32),
+        texture=corners.astype(np.float32),
+        guessed=from_other_side | back[head.triangles].all(1),
         seen=seen,
         colour=colour.astype(np.float32),
     )
+
+
+def _at(image: np.ndarray, spots: np.ndarray) -> np.ndarray:
+    """The pixels of `image` (H, W, C) nearest to `spots` (N, 2): (N, C) float64."""
+    columns, rows = np.round(spots).astype(int).clip(0, SIZE - 1).T
+    return image[rows, columns].astype(np.float64)
 
 
 def _plate(
@@ -144,11 +169,12 @@ def _plate(
 
 
 def _paint(head: HeadModel, posed: np.ndarray, flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which of the triangles that face the camera each pixel shows, (SIZE, SIZE) int32, and those triangles (F, 3)."""
-    triangles = head.triangles[facing(flat[head.triangles]) > 1e-3]
+    """Which of the triangles that face the camera each pixel shows, (SIZE, SIZE) int32, and which those are (F,)."""
+    front = np.flatnonzero(facing(flat[head.triangles]) > 1e-3)
+    triangles = head.triangles[front]
     depth = posed[triangles, 2].mean(1)
     depth[(triangles < MESH).all(1)] -= _TUCKED * head.width
-    return triangle_index(flat[triangles], depth, SIZE), triangles
+    return triangle_index(flat[triangles], depth, SIZE), front
 
 
 def _seen(
@@ -181,16 +207,16 @@ def turn(stage: Stage, pose: Pose) -> View:
     """The staged head at `pose`. Vectorised but for the painting of some thousand triangles."""
     head = stage.head
     posed, flat = head.posed(pose)
-    index, triangles = _paint(head, posed, flat)
+    index, front = _paint(head, posed, flat)
     rows, columns = _window((index >= 0) | (stage.matte > 0))
-    place = _places(stage, flat, index, triangles, rows, columns)
+    place = _places(stage, flat, index, front, rows, columns)
     covered = (index[rows, columns] >= 0).astype(np.float32)
 
     layer = cv2.remap(stage.layer, *place.source, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     own = cv2.remap(stage.own, *place.source, cv2.INTER_LINEAR)
     shown = cv2.blendLinear(layer, place.colour, place.trust, 1 - place.trust)
     around = cv2.GaussianBlur(covered, (0, 0), 4)
-    edge = own[..., 0] * place.trust + place.opaque * (1 - place.trust)
+    edge = own[..., 0] * place.valid + place.opaque * (1 - place.valid)
     solid = place.opaque * np.clip((around - 0.9) * 10, 0, 1)
     # the head's outline is made of triangles; their corners are rounded off
     alpha = cv2.GaussianBlur(np.maximum(edge, solid) * covered * np.clip((around - 0.35) / 0.3, 0, 1), (0, 0), 0.8)
@@ -221,17 +247,22 @@ class _Places:
 
 
 def _places(
-    stage: Stage, flat: np.ndarray, index: np.ndarray, triangles: np.ndarray, rows: slice, columns: slice
+    stage: Stage, flat: np.ndarray, index: np.ndarray, front: np.ndarray, rows: slice, columns: slice
 ) -> _Places:
     """`_Places` of the window at `rows` and `columns`; what varies slowly is worked out at half the size."""
-    corners, source = flat[triangles], stage.texture[triangles]
+    triangles = stage.head.triangles[front]
+    corners, source = flat[triangles], stage.texture[front]
     where = interpolate(index, affine_maps(corners, source))[rows, columns]
-    stretch = facing(corners) / np.maximum(facing(source), 1e-3)
-    trust, valid = (np.clip((most - stretch) / (most / 2), 0, 1) for most in (MAX_STRETCH, VALID_STRETCH))
+    stretch = facing(corners) / np.maximum(np.abs(facing(source)), 1e-3)
+    trust, valid = (
+        np.clip((most - stretch) / (most / 2), 0, 1)[:, None] * stage.seen[triangles]
+        for most in (MAX_STRETCH, VALID_STRETCH)
+    )
+    trust[stage.guessed[front]] = 1
     opaque = np.clip((stage.head.follows - 0.3) / 0.3, 0, 1)
     slow = [
-        trust[:, None] * stage.seen[triangles],
-        valid[:, None] * stage.seen[triangles],
+        trust,
+        valid,
         opaque[triangles],
         *np.moveaxis(stage.colour[triangles], 2, 0),
     ]

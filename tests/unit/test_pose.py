@@ -31,9 +31,19 @@ def photographed(kind: str, pose: Pose, scale: float, shift: tuple[float, float]
 @hypothesis_settings(deadline=None, max_examples=40)
 @given(turns, st.floats(0.05, 20), st.tuples(st.floats(-500, 500), st.floats(-500, 500)))
 def test_five_points_of_the_average_head_give_its_pose(pose, scale, shift):
+    """Up to the pull towards frontal, a degree in fifteen, which the calibration takes back."""
     found = raw_point_pose(photographed("five_points", pose, scale, shift), "five_points")
-    assert abs(found.yaw_deg - pose.yaw_deg) < 1.5 and abs(found.pitch_deg - pose.pitch_deg) < 1.5
-    assert abs(found.roll_deg - pose.roll_deg) < 1.5
+    turned = max(abs(pose.yaw_deg), abs(pose.pitch_deg))
+    assert abs(found.yaw_deg - pose.yaw_deg) < 0.1 + turned / 15 and abs(found.roll_deg - pose.roll_deg) < 1.5
+    assert abs(found.pitch_deg - pose.pitch_deg) < 0.1 + turned / 15
+
+
+@pytest.mark.parametrize("pitch", range(-30, 21, 5))
+def test_a_smile_is_no_nod(pitch):
+    """It lifts the corners of the mouth by some 5 mm and parts them: the reading moves, but does not flip."""
+    points = photographed("five_points", Pose(0, pitch), 1, (0, 0))
+    smiling = points + [(0, 0), (0, 0), (0, 0), (-3, -5), (3, -5)]
+    assert abs(point_pose(smiling).pitch_deg - point_pose(points).pitch_deg) < 9
 
 
 @hypothesis_settings(deadline=None, max_examples=40)

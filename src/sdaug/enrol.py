@@ -17,7 +17,7 @@ from sdaug.config import RunSettings
 from sdaug.enrolment.bundle import BundleSample, write_bundle
 from sdaug.enrolment.folder import check_target
 from sdaug.packs import FacePack
-from sdaug.record import plain
+from sdaug.record import acceptance, plain
 from sdaug.types import AngleResult, Augmentation, Photo, Pose
 
 MAX_STORED_PX = 2048
@@ -79,6 +79,10 @@ def enrol(
                 "gate": plain(settings.gate.model_dump()),
                 "rule": RULES[settings.gate.rule],
                 "cohort": records[0].source["cohort"],
+                "not_evaluated": sorted({n for r in records for a in r.angles for n in a.judgement.not_evaluated}),
+                "acceptance": {
+                    count: sum(acceptance(record)[count] for record in records) for count in acceptance(records[0])
+                },
             },
             tool={"name": "sdaug", "version": version("sdaug")},
             created=created_now(),

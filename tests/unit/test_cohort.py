@@ -109,7 +109,8 @@ def test_the_bundle_records_rule_and_cohort(sdaug, faces, tmp_path):
     assert sdaug("enrol", "astronaut", "--subject", "s1", "--out", "b", "--cohort", here, *WARP).code == 0
     policy = json.loads((tmp_path / "b" / "manifest.json").read_text())["policy"]
     assert policy["cohort"] == {"people": 1, "left_out_as_the_subject": 0, "unusable": 0}
-    assert policy["gate"]["rule"] == "sdaug" and "band" in policy["rule"]
+    assert policy["gate"]["rule"] == "sdaug" and "band" in policy["rule"] and policy["not_evaluated"] == []
+    assert policy["acceptance"] == {"angles": 1, "accepted": 1, "sdaug_rule": 1, "mission_rule": 0}
 
 
 def test_a_reframed_copy_of_the_photo_is_still_the_subject(embedded, astronaut, astronaut_face):

@@ -13,6 +13,7 @@ from sdaug.config import GateSettings
 from sdaug.face.photo import photo_from_array
 from sdaug.gate import Gate, load_measures, open_gate, overall, pose_refusal
 from sdaug.plugins import PluginError
+from sdaug.quality.single_face_present import SingleFacePresent
 from sdaug.types import AngleResult, Face, Pose, QualityScore, Reason
 
 SOURCE = np.array([1.0, 0.0], np.float32)
@@ -249,3 +250,12 @@ def test_a_stranger_is_refused(arcface, astronaut, faces):
     unjudged = without.judge(stranger, Pose(0, 0))
     assert unjudged.not_evaluated == ("similarity.arcface", "cohort")
     assert Reason.LOW_SIMILARITY in unjudged.reasons, "the band refuses where no floor is set"
+
+
+def test_a_second_person_in_the_image_is_seen():
+    """A view of a photo with two people may show the other one too; a doubtful detection is nobody."""
+    other = replace(FACE, box=(300, 100, 500, 280))
+    alone, doubtful = gate(FACE), gate(FACE, replace(other, confidence=0.6))
+    measures = {"single_face_present": SingleFacePresent()}
+    for opened, reasons in ((alone, ()), (gate(FACE, other), (Reason.SECOND_FACE,)), (doubtful, ())):
+        assert replace(opened, measures=measures).judge(IMAGE, Pose(40, 0)).reasons == reasons

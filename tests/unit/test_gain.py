@@ -182,9 +182,8 @@ def test_weights_of_a_fusion():
     assert pose[0] < both[0] < quality[0]
     assert Fusion((60,)).used([near, far, replace(far, accepted=False)]) == [far]
     assert Fusion().used([replace(far, valid=MIN_VALID - 0.01)]) == [], "mostly invented"
-    assert Fusion(farthest=True).used([near, replace(near, yaw_deg=45), far, replace(near, yaw_deg=60, accepted=False)]) == [
-        replace(near, yaw_deg=45), far
-    ]  # fmt: skip
+    other, refused = replace(near, yaw_deg=45), replace(near, yaw_deg=60, accepted=False)
+    assert Fusion(farthest=True).used([near, other, far, refused]) == [other, far]
     assert Fusion((), "pose").weights([replace(near, turned_deg=0.0)]).tolist() == [1.0], "nothing to weigh by"
 
 

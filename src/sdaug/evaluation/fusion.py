@@ -92,10 +92,12 @@ class Fusion:
 PLAIN = Fusion()
 """The mean of everything: for arms in which nothing is to be chosen."""
 
-VIEW_YAWS = (15.0, 30.0, 45.0, 50.0, 55.0, 60.0)
+VIEW_YAWS = (15.0, 30.0, 45.0, 50.0, 55.0, 60.0, 75.0)
 """|yaw| of the views that are offered, each to both sides."""
 
-_SETS = ((15.0, 30.0, 45.0, 60.0), False), ((30.0, 60.0), False), ((60.0,), False), ((45.0, 50.0, 55.0, 60.0), True)
+_ALL, _FAR = (15.0, 30.0, 45.0, 60.0), (45.0, 50.0, 55.0, 60.0, 75.0)
+
+_SETS = (_ALL, False), ((30.0, 60.0), False), ((60.0,), False), ((60.0, 75.0), False), (_FAR, True)
 
 CANDIDATES: tuple[Fusion, ...] = tuple(
     Fusion(yaws, weighting, farthest=farthest)

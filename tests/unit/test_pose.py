@@ -43,7 +43,7 @@ def test_a_smile_is_no_nod(pitch):
     """It lifts the corners of the mouth by some 5 mm and parts them: the reading moves, but does not flip."""
     points = photographed("five_points", Pose(0, pitch), 1, (0, 0))
     smiling = points + [(0, 0), (0, 0), (0, 0), (-3, -5), (3, -5)]
-    assert abs(point_pose(smiling).pitch_deg - point_pose(points).pitch_deg) < 9
+    assert abs(point_pose(smiling).pitch_deg - point_pose(points).pitch_deg) < 6
 
 
 @hypothesis_settings(deadline=None, max_examples=40)

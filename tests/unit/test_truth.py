@@ -71,6 +71,7 @@ def test_an_unread_pose_counts_as_ninety_degrees_but_not_as_an_angle():
     errors = pose_errors([row(30, 0), row(-30, 0) | NOTHING])
     assert errors["pose_error_deg"]["mean"] == 46 and errors["true_pose_error_deg"]["median"] == 1
     assert errors["pose_error_deg"]["by_axis"] == {"yaw_deg": 2.0, "pitch_deg": 1.0}
+    assert errors["pose_error_deg"]["turn_made"] == {"yaw_deg": pytest.approx(32 / 30), "pitch_deg": None}
     assert error_deg(None, Pose(0, 0)) == 90 and error_deg(Pose(3, -7, 40), Pose(0, 0)) == 7
 
 

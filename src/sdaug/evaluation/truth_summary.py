@@ -82,14 +82,29 @@ def axis_errors(rows: Sequence[Row], reading: str) -> dict[str, float | None]:
     return {axis: mean(abs(row[reading][axis] - row[axis]) for row in known) for axis in ("yaw_deg", "pitch_deg")}
 
 
+def turn_made(rows: Sequence[Row], reading: str) -> dict[str, float | None]:
+    """How much of the turn that was asked for is read, by axis: the least-squares slope through zero, 1 = all of it."""
+    known = [row for row in rows if row[reading] is not None]
+    slopes: dict[str, float | None] = {}
+    for axis in ("yaw_deg", "pitch_deg"):
+        asked = np.array([row[axis] for row in known])
+        read = np.array([row[reading][axis] for row in known])
+        slopes[axis] = float(asked @ read / (asked @ asked)) if asked.any() else None
+    return slopes
+
+
 def pose_errors(rows: Sequence[Row]) -> dict[str, Any]:
     """Pose errors of the generated views by both estimators; of the true views, the estimators' own."""
     return {
         key: spread([row[key] for row in rows]) | extra
         for key, extra in (
-            ("pose_error_deg", {"by_axis": axis_errors(rows, "measured")}),
-            ("pose_error_second_deg", {"by_axis": axis_errors(rows, "measured_second")}),
+            ("pose_error_deg", _by_axis(rows, "measured")),
+            ("pose_error_second_deg", _by_axis(rows, "measured_second")),
             ("true_pose_error_deg", {}),
             ("true_pose_error_second_deg", {}),
         )
     }
+
+
+def _by_axis(rows: Sequence[Row], reading: str) -> dict[str, Any]:
+    return {"by_axis": axis_errors(rows, reading), "turn_made": turn_made(rows, reading)}

@@ -54,7 +54,9 @@ def test_every_class_is_counted_over_all_people():
     assert own["mission_rule"]["rate"] == 1 and found["people_with_9_of_10_by_mission_rule"]["rate"] == 1
     refused = found["refused"]
     assert {name: (row["n"], row["rate"]) for name, row in refused.items()} == {
-        "wrong_person": (30, 1.0), "unturned_copy": (3 * 9 * 2, 51 / 54), "half_turned": (12, 11 / 12), "blurred": (6, 0.5), "noise": (20, 1.0),
+        "wrong_person": (30, 1.0), "unturned_copy": (3 * 9 * 2, 51 / 54),
+        "half_turned": (12, 11 / 12),
+        "blurred": (6, 0.5), "noise": (20, 1.0),
     }  # fmt: skip
     assert refused["blurred"]["reasons"] == {"blurred": 3} and refused["noise"]["reasons"] == {"face_not_found": 20}
     assert refused["unturned_copy"]["reasons"]["near_duplicate"] == 27

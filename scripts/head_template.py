@@ -24,7 +24,7 @@ SIZE, FIELD = 512, 3.6
 TUCK = 0.05
 """How far, in face widths, the rim of the head is tucked under the face."""
 
-CELL = 0.055
+CELL = 0.07
 """Vertices closer than this, in face widths, become one: ears are drawn far finer than a photo shows them."""
 
 

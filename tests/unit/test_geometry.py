@@ -31,7 +31,7 @@ def test_affine_maps_are_exact_on_a_linear_function():
 def test_interpolation_reproduces_a_linear_function_in_every_triangle():
     values = np.stack([3 * SQUARE[..., 0] - SQUARE[..., 1] + 5, SQUARE[..., 1]], axis=2)
     index = triangle_index(SQUARE, np.zeros(2), 41)
-    found = interpolate(index, affine_maps(SQUARE, values))
+    found = np.moveaxis(interpolate(index, affine_maps(SQUARE, values)), 0, 2)
     y, x = np.mgrid[:41, :41]
     assert set(np.unique(index)) == {0, 1} and index.dtype == np.int32
     assert np.abs(found - np.stack([3 * x - y + 5, y], 2)).max() < 1e-3

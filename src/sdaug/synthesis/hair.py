@@ -59,7 +59,7 @@ def find_outline(
 
 
 def widening(flat: np.ndarray, outline: Outline) -> np.ndarray:
-    """By what factor the bald head's pixels `flat` (V, 2) must move off the middle to meet the person's outline: (V,)."""
+    """By what factor (V,) the bald head's pixels `flat` (V, 2) must leave the middle to meet the person's outline."""
     share = outline.person * _MARGIN / outline.bald
     return outline.at(share * (1 - outline.down) + outline.down, _polar(flat - outline.middle)[0])
 
@@ -76,7 +76,7 @@ def rim(flat: np.ndarray, up: np.ndarray, outline: Outline) -> np.ndarray:
     rise = offset / length @ up
     direction = offset / length + (np.maximum(rise, 0.45) - rise)[:, None] * up
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-    radius = (0.97 - 0.2 * inwards) * outline.at(outline.person, _polar(direction)[0])
+    radius = (0.92 - 0.2 * inwards) * outline.at(outline.person, _polar(direction)[0])
     return outline.middle + radius[:, None] * direction
 
 

@@ -20,8 +20,9 @@ def triangle_index(corners: np.ndarray, depth: np.ndarray, size: int) -> np.ndar
     """
     canvas = np.full((size, size), -1, np.int32)
     fixed = np.round(corners * (1 << _SHIFT)).astype(np.int32)
-    for index in np.argsort(-depth, kind="stable"):
-        cv2.fillConvexPoly(canvas, fixed[index], [float(index)], cv2.LINE_8, _SHIFT)
+    order = np.argsort(-depth, kind="stable")
+    for index, corner in zip(order.tolist(), fixed[order], strict=True):
+        cv2.fillConvexPoly(canvas, corner, index, cv2.LINE_8, _SHIFT)
     return canvas
 
 
@@ -39,17 +40,18 @@ def affine_maps(corners: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.stack([along_x, along_y, constant], axis=2)
 
 
-def interpolate(index: np.ndarray, maps: np.ndarray) -> np.ndarray:
-    """The triangles' affine functions `maps` (T, C, 3) evaluated where `index` (H, W) shows them: (H, W, C) float32.
+def interpolate(index: np.ndarray, maps: np.ndarray, corner: tuple[int, int] = (0, 0)) -> np.ndarray:
+    """The triangles' affine functions `maps` (T, C, 3) evaluated where `index` (H, W) shows them: (C, H, W) float32.
 
-    Zero where no triangle is seen.
+    corner: row and column of the first pixel. Zero where no triangle is seen.
     """
-    spots = np.flatnonzero(index >= 0)
-    y, x = np.divmod(spots.astype(np.int32), np.int32(index.shape[1]))
-    chosen = maps.astype(np.float32)[index.ravel()[spots]]
-    found = chosen[..., 0] * x[:, None].astype(np.float32)
-    found += chosen[..., 1] * y[:, None].astype(np.float32)
-    found += chosen[..., 2]
-    whole = np.zeros((index.size, maps.shape[1]), np.float32)
-    whole[spots] = found
-    return whole.reshape(*index.shape, -1)
+    table = np.zeros((*maps.shape[1:], len(maps) + 1), np.float32)  # the last entry is what index -1 finds
+    table[..., :-1] = np.moveaxis(maps, 0, 2)
+    y = np.arange(corner[0], corner[0] + index.shape[0], dtype=np.float32)[:, None]
+    x = np.arange(corner[1], corner[1] + index.shape[1], dtype=np.float32)
+    values = np.empty((len(table), *index.shape), np.float32)
+    for value, (along_x, along_y, constant) in zip(values, table, strict=True):
+        np.multiply(along_x[index], x, out=value)
+        value += along_y[index] * y
+        value += constant[index]
+    return values

@@ -6,9 +6,9 @@ import numpy as np
 def spread(colours: np.ndarray, known: np.ndarray, triangles: np.ndarray, seam: np.ndarray) -> np.ndarray:
     """`colours` (V, C) with those of unknown vertices filled from their neighbours on the mesh: (V, C) float64.
 
-    known: (V,) bool. triangles: (T, 3). seam: (S, 2) pairs that are neighbours too. Each unknown vertex becomes the mean
-    of its neighbours (a harmonic function: Zhu, Ghahramani and Lafferty 2003, equation 5, with equal weights). Vertices
-    without a way to a known one get the mean of the known ones.
+    known: (V,) bool. triangles: (T, 3). seam: (S, 2) pairs that are neighbours too. Each unknown vertex becomes the
+    mean of its neighbours (a harmonic function: Zhu, Ghahramani and Lafferty 2003, equation 5, equal weights); one
+    without a way to a known vertex gets the mean of all known ones.
     """
     from scipy.sparse import coo_matrix, diags
     from scipy.sparse.csgraph import connected_components

@@ -29,6 +29,9 @@ MAX_STRETCH = 12.0
 VALID_STRETCH = 4.0
 """From this stretch on a pixel is not valid any more, up to half of it fully."""
 
+FINER = 2
+"""The head's colours are kept at this scale: enlarged once, well, they may be looked up simply in every view."""
+
 UNSEEN = 0.25
 """Below this validity a pixel belongs to the hole."""
 
@@ -44,11 +47,12 @@ _TUCKED = 0.08
 class Stage:
     """A source photo made ready for turning; shared by all its views.
 
-    image: (SIZE, SIZE, 3) uint8 RGB, the photo framed about the head. layer: (SIZE, 2 SIZE, 3), the head's own colours,
-    continued beyond its outline so that no background clings to it; its right half is lit like the far side of the
-    face. own: (SIZE, 2 SIZE, 2) float32, `matte` and `inside` for the left half, 1 in the right one.
-    plate: (SIZE, SIZE, 3), the photo without the head. matte: (SIZE, SIZE) float32, 1 where a pixel moves with it. inside: likewise, 1 inside the photo. untouched: likewise, 1 inside the photo but not on the head.
-    texture: (T, 3, 2) float32, where in `layer` the corners of each triangle of `head` find their colours. guessed: (T,)
+    image: (SIZE, SIZE, 3) uint8 RGB, the photo framed about the head. layer: (FINER SIZE, 2 FINER SIZE, 3), the head's
+    own colours, continued beyond its outline so that no background clings to it; its right half is lit like the far
+    side of the face. own: (SIZE, 2 SIZE) float32, `matte` on the left, 1 in the right half. plate: (SIZE, SIZE, 3), the
+    photo without the head. matte: (SIZE, SIZE) float32, 1 where a pixel moves with the head. inside: likewise, 1 inside
+    the photo. untouched: likewise, 1 inside the photo but not on the head.
+    texture: (T, 3, 2) float32, where in `own` the corners of each triangle of `head` find their colours. guessed: (T,)
     bool, not seen, but `texture` leads to what most likely looks the same: the other side of the face, or the hair.
     seen: (V,) float32, 1 = the source shows a vertex. colour: (V, 3) float32, its colour, guessed where it is not seen.
     """
@@ -101,7 +105,7 @@ def set_stage(photo: Photo, face: Face, mesh: FaceMesh) -> Stage:
     posed, texture = head.posed(face.pose)
     index, front = _paint(head, posed, texture)
     triangles = head.triangles[front]
-    follows = interpolate(index, affine_maps(texture[triangles], head.follows[triangles][..., None]))[..., 0]
+    follows = interpolate(index, affine_maps(texture[triangles], head.follows[triangles][..., None]))[0]
     certain = _polygon(outline, SIZE, SIZE / 256)
     matte = np.maximum(person * np.clip(follows * 4, 0, 1), certain)
     matte = cv2.GaussianBlur(matte, (0, 0), 1.0)
@@ -110,7 +114,7 @@ def set_stage(photo: Photo, face: Face, mesh: FaceMesh) -> Stage:
     layer = np.where((own > 0)[..., None], image, pyramid_fill(image, own))
     untouched = np.where(matte > 0.04, 0, inside).astype(np.float32)
 
-    seen, known = _seen(head, posed, texture, index, triangles, own * (inside > 0.5))
+    seen, known = _seen(head, posed, texture, index, triangles, own, inside)
     back = np.isfinite(head.rim[:, 0]) & ~known
     seen[back] = 0
     texture[back] = head.rim[back]
@@ -118,7 +122,7 @@ def set_stage(photo: Photo, face: Face, mesh: FaceMesh) -> Stage:
     colour = _at(soft, texture)
     borrow = borrowed(seen, np.isfinite(head.rim[:, 0]) | (head.follows < 0.98))
     gain = side_gain(colour, seen, head.triangles) if borrow.any() else None
-    corners, other = texture[head.triangles], layer
+    corners, halves = texture[head.triangles], [layer, layer]
     from_other_side = np.zeros(len(head.triangles), bool)
     if gain is not None:
         partner = mirrored()[head.triangles]
@@ -126,14 +130,14 @@ def set_stage(photo: Photo, face: Face, mesh: FaceMesh) -> Stage:
         corners[from_other_side] = texture[partner[from_other_side]] + [SIZE, 0]
         colour[borrow] = (colour * gain)[mirrored()[borrow]]
         known = known | borrow
-        lit = interpolate(index, affine_maps(texture[triangles], gain[triangles]))
+        lit = np.dstack(interpolate(index, affine_maps(texture[triangles], gain[triangles])))
         lit = cv2.GaussianBlur(np.where(index[..., None] >= 0, lit, 1.0), (0, 0), 6)
-        other = np.clip(layer * lit, 0, 255).astype(np.uint8)
+        halves[1] = np.clip(layer * lit, 0, 255).astype(np.uint8)
     colour = spread(colour, known | back, head.triangles, template().seam + [0, MESH])
     return Stage(
         image=image,
-        layer=np.hstack([layer, other]),
-        own=np.hstack([np.dstack([matte, inside]), np.ones((SIZE, SIZE, 2), np.float32)]),
+        layer=np.hstack([cv2.resize(half, None, fx=FINER, fy=FINER, interpolation=cv2.INTER_CUBIC) for half in halves]),
+        own=np.hstack([matte, np.ones_like(matte)]),
         plate=plate,
         matte=matte,
         inside=inside,
@@ -178,7 +182,13 @@ def _paint(head: HeadModel, posed: np.ndarray, flat: np.ndarray) -> tuple[np.nda
 
 
 def _seen(
-    head: HeadModel, posed: np.ndarray, flat: np.ndarray, index: np.ndarray, triangles: np.ndarray, own: np.ndarray
+    head: HeadModel,
+    posed: np.ndarray,
+    flat: np.ndarray,
+    index: np.ndarray,
+    triangles: np.ndarray,
+    own: np.ndarray,
+    inside: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """How far the source shows each vertex, (V,) float32, and whether its colour is there to be read, (V,) bool."""
     spots = np.round(flat).astype(int)
@@ -199,7 +209,8 @@ def _seen(
     )
     seen = unhidden * np.clip(cosine / 0.08, 0, 1)
     seen[:MESH] = np.clip((cosine[:MESH] + 0.1) / 0.15, 0, 1)
-    known = unhidden & (cosine > 0.35) & (own[rows, columns] > 0.5)
+    seen *= within & (inside[rows, columns] > 0.5)
+    known = unhidden & (cosine > 0.35) & (own[rows, columns] > 0.5) & (inside[rows, columns] > 0.5)
     return seen.astype(np.float32), known
 
 
@@ -212,18 +223,17 @@ def turn(stage: Stage, pose: Pose) -> View:
     place = _places(stage, flat, index, front, rows, columns)
     covered = (index[rows, columns] >= 0).astype(np.float32)
 
-    layer = cv2.remap(stage.layer, *place.source, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    layer = cv2.remap(stage.layer, *place.finer, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     own = cv2.remap(stage.own, *place.source, cv2.INTER_LINEAR)
     shown = cv2.blendLinear(layer, place.colour, place.trust, 1 - place.trust)
-    around = cv2.GaussianBlur(covered, (0, 0), 4)
-    edge = own[..., 0] * place.valid + place.opaque * (1 - place.valid)
+    around = cv2.resize(cv2.GaussianBlur(covered[::2, ::2], (0, 0), 2), covered.shape[::-1])
+    edge = own * place.valid + place.opaque * (1 - place.valid)
     solid = place.opaque * np.clip((around - 0.9) * 10, 0, 1)
     # the head's outline is made of triangles; their corners are rounded off
     alpha = cv2.GaussianBlur(np.maximum(edge, solid) * covered * np.clip((around - 0.35) / 0.3, 0, 1), (0, 0), 0.8)
     image, valid = stage.plate.copy(), stage.untouched.copy()
     image[rows, columns] = cv2.blendLinear(shown, stage.plate[rows, columns], alpha, 1 - alpha)
-    person = place.valid * covered * own[..., 1]
-    valid[rows, columns] = np.clip(alpha * person + (1 - alpha) * stage.untouched[rows, columns], 0, 1)
+    valid[rows, columns] = alpha * (place.valid * covered) + (1 - alpha) * stage.untouched[rows, columns]
 
     iris = head.iris @ rotation(pose).T
     iris_flat = project(iris, head.distance) + head.centre[:2]
@@ -235,11 +245,14 @@ def turn(stage: Stage, pose: Pose) -> View:
 class _Places:
     """Per pixel of a window (h, w): where in the source it lies (x, y), and how far that is to be used.
 
+    finer: the same place in `Stage.layer`, which is FINER times as large.
+
     trust: 0..1, shown from the source rather than in `colour` (h, w, 3) uint8. valid: 0..1, the person's own pixel.
     opaque: 0..1, hides what is behind even where the source does not show it. All float32.
     """
 
     source: tuple[np.ndarray, np.ndarray]
+    finer: tuple[np.ndarray, np.ndarray]
     trust: np.ndarray
     valid: np.ndarray
     opaque: np.ndarray
@@ -249,10 +262,10 @@ class _Places:
 def _places(
     stage: Stage, flat: np.ndarray, index: np.ndarray, front: np.ndarray, rows: slice, columns: slice
 ) -> _Places:
-    """`_Places` of the window at `rows` and `columns`; what varies slowly is worked out at half the size."""
+    """`_Places` of the window at `rows` and `columns`; what varies slowly is worked out at fewer pixels."""
     triangles = stage.head.triangles[front]
     corners, source = flat[triangles], stage.texture[front]
-    where = interpolate(index, affine_maps(corners, source))[rows, columns]
+    x, y = interpolate(index[rows, columns], affine_maps(corners, source), (rows.start, columns.start))
     stretch = facing(corners) / np.maximum(np.abs(facing(source)), 1e-3)
     trust, valid = (
         np.clip((most - stretch) / (most / 2), 0, 1)[:, None] * stage.seen[triangles]
@@ -260,20 +273,27 @@ def _places(
     )
     trust[stage.guessed[front]] = 1
     opaque = np.clip((stage.head.follows - 0.3) / 0.3, 0, 1)
-    slow = [
-        trust,
-        valid,
-        opaque[triangles],
-        *np.moveaxis(stage.colour[triangles], 2, 0),
-    ]
-    height, width = where.shape[:2]
-    rough = interpolate(index[::2, ::2], affine_maps(corners / 2, np.stack(slow, 2)))
-    half = slice(rows.start // 2, (rows.stop + 1) // 2), slice(columns.start // 2, (columns.stop + 1) // 2)
-    smooth = cv2.resize(cv2.GaussianBlur(rough[half][..., :2], (0, 0), 1.5), (width, height))
-    plain = cv2.resize(rough[half][..., 2:3], (width, height))
-    colour = cv2.resize(np.clip(rough[half][..., 3:], 0, 255).astype(np.uint8), (width, height))
-    x, y = (np.ascontiguousarray(where[..., axis]) for axis in (0, 1))
-    return _Places((x, y), smooth[..., 0].copy(), smooth[..., 1].copy(), plain, colour)
+    soft = _coarsely(index, corners, np.dstack([trust, valid, opaque[triangles]]), 2, rows, columns)
+    colour = _coarsely(index, corners, stage.colour[triangles], 4, rows, columns)
+    return _Places(
+        source=(x, y),
+        finer=(x * FINER + (FINER - 1) / 2, y * FINER + (FINER - 1) / 2),
+        trust=soft[0].clip(0, 1),
+        valid=soft[1].clip(0, 1),
+        opaque=soft[2].clip(0, 1),
+        colour=np.dstack(colour).clip(0, 255).astype(np.uint8),
+    )
+
+
+def _coarsely(
+    index: np.ndarray, corners: np.ndarray, values: np.ndarray, step: int, rows: slice, columns: slice
+) -> list[np.ndarray]:
+    """`values` (F, 3, C) of the triangles' corners where `index` shows them, softly, from every `step`-th pixel."""
+    first, last = (rows.start // step, columns.start // step), (-(-rows.stop // step), -(-columns.stop // step))
+    few = index[::step, ::step][first[0] : last[0], first[1] : last[1]]
+    rough = interpolate(few, affine_maps(corners / step, values), first)
+    rough = [cv2.GaussianBlur(channel, (0, 0), 1.5) for channel in rough]
+    return [cv2.resize(channel, (columns.stop - columns.start, rows.stop - rows.start)) for channel in rough]
 
 
 def _window(mask: np.ndarray) -> tuple[slice, slice]:

@@ -259,3 +259,11 @@ def test_a_second_person_in_the_image_is_seen():
     measures = {"single_face_present": SingleFacePresent()}
     for opened, reasons in ((alone, ()), (gate(FACE, other), (Reason.SECOND_FACE,)), (doubtful, ())):
         assert replace(opened, measures=measures).judge(IMAGE, Pose(40, 0)).reasons == reasons
+
+
+def test_a_turned_source_gets_the_lower_bound_of_the_pose_not_of_the_turn():
+    """From 30 to 50 degrees is a turn of 20, but it ends in the same profile as a turn from the front."""
+    turned = replace(gate(FACE, band=BAND), source_pose=Pose(30, 0))
+    figures = turned.judge(IMAGE, Pose(50, 0)).checks
+    assert figures["band_low"] == pytest.approx(0.3)
+    assert figures["band_high"] == pytest.approx(1.01 - 0.31 * 20 / 50)

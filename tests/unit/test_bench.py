@@ -14,13 +14,13 @@ from sdaug.synthesis.warp import set_stage, turn
 from sdaug.types import Pose
 
 
-def test_the_peer_draws_what_we_draw(stage):
+def test_the_peer_draws_what_we_draw(stage, astronaut_face):
     """Else its time would be of another job. It knows no hidden surfaces, so the middle of the face is compared."""
     pose = Pose(22, 0)
-    target, source, triangles = facing_points(stage, pose)
+    target, source, triangles = facing_points(stage, astronaut_face.pose, pose)
     assert target.shape == source.shape and triangles > 900, "the face mesh alone has 900 triangles"
     view = turn(stage, pose)
-    theirs = peer_view(stage, pose)()
+    theirs = peer_view(stage, astronaut_face.pose, pose)()
     face = np.zeros((512, 512), np.uint8)
     cv2.fillConvexPoly(face, cv2.convexHull(view.landmarks[:468, :2].astype(np.int32)), 1)
     face = cv2.erode(face, np.ones((41, 41), np.uint8)) > 0

@@ -67,7 +67,7 @@ def bench_warp(
     ours at the same pose.
     """
     face = pack.largest(photo.pixels)
-    if face is None or face.landmarks is None:
+    if face is None or face.pose is None:
         raise PhotoError(Reason.NO_FACE, "no face with landmarks in the photo; expected one to turn")
 
     stage = set_stage(photo, face, pack.mesh)
@@ -90,14 +90,14 @@ def bench_warp(
         if progress is not None:
             progress(number, rounds + peer_rounds)
 
-    draw = peer_view(stage, PEER_POSE)
+    draw = peer_view(stage, face.pose, PEER_POSE)
     peers, ours = [], []
     for number in range(1, peer_rounds + 1):
         peers.append(milliseconds(draw))
         ours.append(float(np.median([milliseconds(lambda: turn(stage, PEER_POSE)) for _ in range(5)])))
         if progress is not None:
             progress(rounds + number, rounds + peer_rounds)
-    _, points, triangles = facing_points(stage, PEER_POSE)
+    _, points, triangles = facing_points(stage, face.pose, PEER_POSE)
     return WarpBench(
         view=Times(tuple(views)),
         stage=Times(tuple(stages)),

@@ -193,7 +193,7 @@ def test_borrowed_skin_is_lit_like_its_new_side(lit_from_one_side):
 
 
 def test_a_turned_source_gets_its_far_side_from_its_near_one(stage, embedded):
-    """The far cheek of a view at 30 degrees, seen from the other side, is skin like the near one, and marked a guess."""
+    """The far cheek of a view at 30 degrees, seen from its own side, is skin like the near one, and marked a guess."""
     turned = turn(stage, Pose(30, 0))
     photo = photo_from_array(turned.image)
     face = max(embedded.faces(photo.pixels), key=lambda f: f.area)

@@ -1,6 +1,7 @@
 """The warp that everybody has at hand, scikit-image's, on the points of our own head."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -21,18 +22,24 @@ def facing_points(stage: Stage, source: Pose, pose: Pose) -> tuple[np.ndarray, n
 def peer_view(stage: Stage, source: Pose, pose: Pose) -> Callable[[], np.ndarray]:
     """A call that draws the view with PiecewiseAffineTransform and warp: the same points, hence as many triangles.
 
-    It triangulates them itself and knows no hidden surfaces: its picture is for its time, not for its looks.
+    It triangulates them itself and knows no hidden surfaces: its picture is for its time, not for its looks. It is kept
+    to one BLAS thread, which is its best: its thousands of 3 by 3 systems get up to ten times slower on a busy machine
+    where each of them is shared out.
     """
     from skimage.transform import PiecewiseAffineTransform, warp
+    from threadpoolctl import threadpool_limits  # scikit-learn requires it
 
     target, origin, _ = facing_points(stage, source, pose)
 
     def draw() -> np.ndarray:
+        with threadpool_limits(1):
+            return warp(stage.image, estimated(), output_shape=stage.image.shape[:2])
+
+    def estimated() -> Any:
         if hasattr(PiecewiseAffineTransform, "from_estimate"):
-            transform = PiecewiseAffineTransform.from_estimate(target, origin)
-        else:
-            transform = PiecewiseAffineTransform()
-            transform.estimate(target, origin)
-        return warp(stage.image, transform, output_shape=stage.image.shape[:2])
+            return PiecewiseAffineTransform.from_estimate(target, origin)
+        transform = PiecewiseAffineTransform()
+        transform.estimate(target, origin)
+        return transform
 
     return draw

@@ -5,7 +5,6 @@ the head was not turned. Written by `scripts/similarity_bands.py`, which puts th
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -14,6 +13,9 @@ import numpy as np
 from sdaug.types import Pose
 
 SCHEMA = "sdaug.band/1"
+
+Row = tuple[float, float, float]
+Rows = tuple[Row, ...]
 
 
 @dataclass(frozen=True)
@@ -24,36 +26,34 @@ class Band:
     same_person: at and above it two frontal photos show one person; between strangers none measured comes near.
     """
 
-    yaw: tuple[tuple[float, float, float], ...]
-    pitch: tuple[tuple[float, float, float], ...]
+    yaw: Rows
+    pitch: Rows
     near_duplicate: float
     same_person: float
 
     def at(self, turned: Pose) -> tuple[float, float]:
         """Lower and upper bound where the head turned by |yaw| and |pitch| of `turned` away from the reference.
 
-        Linear between the rows, constant beyond the last; what yaw and pitch each take off adds up, down to the lowest
-        row at the least.
+        Linear between the rows, constant beyond the last. Below, what yaw and pitch each take off adds up, down to the
+        lowest row at the least; above, only the larger loss counts: a head turned both ways need not lose both.
 
         >>> band = Band(((0, 0.6, 1.0), (45, 0.4, 0.8)), ((0, 0.6, 1.0), (30, 0.5, 0.8)), 0.98, 0.7)
         >>> [round(v, 3) for v in band.at(Pose(-22.5, 0))]
         [0.5, 0.9]
+        >>> [round(v, 3) for v in band.at(Pose(22.5, 15))]
+        [0.45, 0.9]
         """
-        low = _sum(abs(turned.yaw_deg), abs(turned.pitch_deg), self.yaw, self.pitch, 1)
-        high = _sum(abs(turned.yaw_deg), abs(turned.pitch_deg), self.yaw, self.pitch, 2)
-        return low, high
+        low = [_along(rows, abs(angle), 1) for angle, rows in self._axes(turned)]
+        high = [_along(rows, abs(angle), 2) for angle, rows in self._axes(turned)]
+        lowest = min(row[1] for row in (*self.yaw, *self.pitch))
+        return max(sum(low) - self.pitch[0][1], lowest), min(high)
+
+    def _axes(self, turned: Pose) -> tuple[tuple[float, Rows], tuple[float, Rows]]:
+        return (turned.yaw_deg, self.yaw), (turned.pitch_deg, self.pitch)
 
 
-Row = tuple[float, float, float]
-
-
-def _sum(yaw: float, pitch: float, by_yaw: Sequence[Row], by_pitch: Sequence[Row], column: int) -> float:
-    at_yaw, at_pitch = (
-        float(np.interp(angle, [row[0] for row in rows], [row[column] for row in rows]))
-        for angle, rows in ((yaw, by_yaw), (pitch, by_pitch))
-    )
-    lowest = min(row[column] for row in (*by_yaw, *by_pitch))
-    return max(at_yaw + at_pitch - by_pitch[0][column], lowest)
+def _along(rows: Rows, angle: float, column: int) -> float:
+    return float(np.interp(angle, [row[0] for row in rows], [row[column] for row in rows]))
 
 
 def find_band(recogniser_sha256: str) -> Band | None:

@@ -9,7 +9,7 @@ from sdaug.evaluation.transitions import PITCHES, YAWS, strip_picture, turned_st
 from sdaug.face.photo import read_photo
 from sdaug.packs import load_pack
 from sdaug.photos import photo_path
-from sdaug.synthesis.warp import set_stage
+from sdaug.synthesis.stage import set_stage
 
 OUT = Path(__file__).parent.parent / "docs/images/transitions.jpg"
 SIDE = 96

@@ -14,7 +14,8 @@ from sdaug.config import RunSettings
 from sdaug.face.photo import read_photo
 from sdaug.packs import load_pack
 from sdaug.photos import photo_path
-from sdaug.synthesis.warp import set_stage, turn
+from sdaug.synthesis.stage import set_stage
+from sdaug.synthesis.warp import turn
 from sdaug.types import ANGLES
 
 ROOT = Path(__file__).parents[1]

@@ -21,7 +21,8 @@ from sdaug.measure.environment import environment
 from sdaug.measure.memory import meters
 from sdaug.packs import FacePack, check_pack, load_pack
 from sdaug.synthesis.control import control_image
-from sdaug.synthesis.warp import set_stage, turn
+from sdaug.synthesis.stage import set_stage
+from sdaug.synthesis.warp import turn
 from sdaug.types import ANGLES, AngleResult, Augmentation, Face, Photo, Reason, View
 
 log = logging.getLogger("sdaug")

@@ -13,7 +13,8 @@ from sdaug.face.photo import photo_from_array
 from sdaug.face.rotation import rotation
 from sdaug.synthesis.fill import pyramid_fill
 from sdaug.synthesis.raster import affine_maps, interpolate, triangle_index
-from sdaug.synthesis.warp import set_stage, turn
+from sdaug.synthesis.stage import set_stage
+from sdaug.synthesis.warp import turn
 from sdaug.types import ANGLES, Pose
 
 # -- triangles

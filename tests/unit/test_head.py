@@ -14,8 +14,9 @@ from sdaug.synthesis.head import build_head, metric_depth, project, unproject
 from sdaug.synthesis.mirror import GAIN_LIMITS, borrowed, side_gain
 from sdaug.synthesis.raster import facing
 from sdaug.synthesis.skin import spread
+from sdaug.synthesis.stage import set_stage
 from sdaug.synthesis.template import below_jaw, bent, mirrored, scaled, template
-from sdaug.synthesis.warp import set_stage, turn
+from sdaug.synthesis.warp import turn
 from sdaug.types import Pose
 
 # -- the average head
@@ -198,7 +199,7 @@ def test_a_turned_source_gets_its_far_side_from_its_near_one(stage, embedded):
     photo = photo_from_array(turned.image)
     face = max(embedded.faces(photo.pixels), key=lambda f: f.area)
     again = set_stage(photo, face, embedded.mesh)
-    assert (again.texture[..., 0] > 512).any(), "something is borrowed"
+    assert (again.texture.corners[..., 0] > 512).any(), "something is borrowed"
     view = turn(again, Pose(-30, 0))
     columns, rows = view.landmarks[454, :2].astype(int) + [-14, 0]
     patch = view.image[rows - 5 : rows + 5, columns - 5 : columns + 5].reshape(-1, 3).mean(0)

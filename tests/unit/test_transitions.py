@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from sdaug.evaluation.transitions import PITCHES, YAWS, flicker, strip_picture, turned_strip, worst_flicker
 from sdaug.face.photo import photo_from_array, read_photo
-from sdaug.synthesis.warp import set_stage, turn
+from sdaug.synthesis.stage import set_stage
+from sdaug.synthesis.warp import turn
 from sdaug.types import Pose
 
 JUMP_DEG = 8

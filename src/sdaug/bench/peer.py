@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from sdaug.synthesis.raster import facing
-from sdaug.synthesis.warp import Stage
+from sdaug.synthesis.stage import Stage
 from sdaug.types import Pose
 
 

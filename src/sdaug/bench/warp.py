@@ -11,13 +11,17 @@ from sdaug.bench.peer import facing_points, peer_view
 from sdaug.measure.clock import Ratio, Times, milliseconds, paired_ratio
 from sdaug.measure.environment import environment
 from sdaug.packs import FacePack
-from sdaug.synthesis.warp import set_stage, turn
+from sdaug.synthesis.stage import set_stage
+from sdaug.synthesis.warp import turn
 from sdaug.types import ANGLES, Photo, PhotoError, Pose, Reason
 
 COPIES = 20
 """Copies timed together: one is too short for the clock."""
 
 PEER_POSE = Pose(22, 0)
+
+SIDES = (256, 512, 1024)
+"""Sides of views whose cost is compared, pixels."""
 
 Progress = Callable[[int, int], None]
 
@@ -26,7 +30,7 @@ Progress = Callable[[int, int], None]
 class WarpBench:
     """Times in milliseconds. view: one `turn` of a staged photo. stage: what is done once a photo, the outline of the
     person included, landmarks not. ten_views: one stage and its ten turns. peer, copy: scikit-image's view, and a copy
-    of a view's bytes. to_peer = peer / ours, to_memcpy = ours / copy."""
+    of a view's bytes. to_peer = peer / ours, to_memcpy = ours / copy. sides: a view of each of SIDES."""
 
     view: Times
     stage: Times
@@ -35,6 +39,7 @@ class WarpBench:
     copy: Times
     to_peer: Ratio
     to_memcpy: Ratio
+    sides: tuple[Times, ...]
     triangles: int
     points: int
 
@@ -51,6 +56,10 @@ class WarpBench:
             "ten_views": self.ten_views.facts(),
             "peer_view_ms": self.peer.facts(),
             "memcpy_ms": self.copy.facts(),
+            "view_ms_by_side_px": {
+                str(side): times.facts() | {"per_megapixel": times.p50 / (side * side / 1e6)}
+                for side, times in zip(SIDES, self.sides, strict=True)
+            },
             "facing_triangles": self.triangles,
             "peer_points": self.points,
             "opencv_threads": cv2.getNumThreads(),
@@ -90,6 +99,10 @@ def bench_warp(
         if progress is not None:
             progress(number, rounds + peer_rounds)
 
+    stages_by_side = [set_stage(photo, face, pack.mesh, side) for side in SIDES]
+    by_side = [
+        Times(tuple(milliseconds(lambda s=large, p=pose: turn(s, p)) for pose in ANGLES)) for large in stages_by_side
+    ]
     draw = peer_view(stage, face.pose, PEER_POSE)
     peers, ours = [], []
     for number in range(1, peer_rounds + 1):
@@ -106,6 +119,7 @@ def bench_warp(
         copy=Times(tuple(copies)),
         to_peer=paired_ratio(peers, ours),
         to_memcpy=paired_ratio(views, copies),
+        sides=tuple(by_side),
         triangles=triangles,
         points=len(points),
     )

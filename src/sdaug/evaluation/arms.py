@@ -14,7 +14,8 @@ from sdaug.gate import open_gate
 from sdaug.ladder import Diffuse, climb_down
 from sdaug.packs import FacePack
 from sdaug.synthesis.control import control_image
-from sdaug.synthesis.warp import set_stage, turn
+from sdaug.synthesis.stage import set_stage
+from sdaug.synthesis.warp import turn
 from sdaug.types import AngleResult, Face, Pose, View
 
 JITTERS = 4

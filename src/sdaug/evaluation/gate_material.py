@@ -11,7 +11,8 @@ from sdaug.config import GateSettings
 from sdaug.face.photo import read_photo
 from sdaug.gate import Gate, Sight, open_gate
 from sdaug.packs import FacePack
-from sdaug.synthesis.warp import SIZE, set_stage, turn
+from sdaug.synthesis.stage import SIZE, set_stage
+from sdaug.synthesis.warp import turn
 from sdaug.types import ANGLES
 
 BLUR_SIGMA_PX = 6.0

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 
 from sdaug.packs import FacePack
-from sdaug.synthesis.warp import Stage, turn
+from sdaug.synthesis.stage import Stage
+from sdaug.synthesis.warp import turn
 from sdaug.types import Pose
 
 STEP_DEG = 5

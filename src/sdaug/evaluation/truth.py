@@ -15,7 +15,8 @@ from sdaug.evaluation.truth_summary import pose_errors, summary
 from sdaug.face.pose import calibration
 from sdaug.gate import Gate, open_gate, pose_error_deg
 from sdaug.packs import FacePack
-from sdaug.synthesis.warp import set_stage, turn
+from sdaug.synthesis.stage import set_stage
+from sdaug.synthesis.warp import turn
 from sdaug.types import Face, Photo, PhotoError, Pose, Reason
 
 UNREADABLE_DEG = 90.0

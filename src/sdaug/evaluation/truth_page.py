@@ -14,7 +14,8 @@ from sdaug.evaluation.turned_people import people_summary, turned
 from sdaug.face.photo import read_photo
 from sdaug.packs import FacePack
 from sdaug.photos import BUNDLED, photo_path
-from sdaug.synthesis.warp import set_stage, turn
+from sdaug.synthesis.stage import set_stage
+from sdaug.synthesis.warp import turn
 from sdaug.types import ANGLES, PhotoError, Pose, Reason
 
 HEAD_SHARE = 2.1

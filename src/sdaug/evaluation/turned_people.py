@@ -10,7 +10,8 @@ from sdaug.evaluation.truth_summary import MISSION_SIMILARITY, mean, spread
 from sdaug.face.photo import read_photo
 from sdaug.gate import open_gate
 from sdaug.packs import FacePack
-from sdaug.synthesis.warp import set_stage, turn
+from sdaug.synthesis.stage import set_stage
+from sdaug.synthesis.warp import turn
 from sdaug.types import ANGLES, Photo
 
 ENOUGH = 9

@@ -7,6 +7,7 @@ import numpy as np
 from sdaug.face.pose import MESH, raw_pose
 from sdaug.face.rotation import rotation
 from sdaug.synthesis.hair import find_outline, rim, widening
+from sdaug.synthesis.raster import facing, triangle_index
 from sdaug.synthesis.template import OVAL, below_jaw, bent, scaled, template
 from sdaug.types import Pose
 
@@ -27,6 +28,9 @@ AVERAGE_SHARE = 0.5
 
 RELIEF = 1.07
 """The mean of two guesses is flatter than either; with this, views of people come nearer to the pose asked for."""
+
+TUCKED = 0.08
+"""The head's rim lies under the face by less than this, in face widths."""
 
 NECK_LENGTH = 0.55
 """Over this length below the jaw, in face widths, turning fades from the head's to none."""
@@ -134,6 +138,18 @@ def _hairy(average: np.ndarray) -> np.ndarray:
     share = np.clip(np.maximum(outwards, average[:, 2] / 0.3), 0, 1)
     share[:MESH] = 0
     return share
+
+
+def paint(head: HeadModel, posed: np.ndarray, flat: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which of the triangles that face the camera each pixel shows, (size, size) int32, and which those are (F,).
+
+    posed: (V, 3) vertices in camera space. flat: (V, 2) their pixels.
+    """
+    front = np.flatnonzero(facing(flat[head.triangles]) > 1e-3)
+    triangles = head.triangles[front]
+    depth = posed[triangles, 2].mean(1)
+    depth[(triangles < MESH).all(1)] -= TUCKED * head.width
+    return triangle_index(flat[triangles], depth, size), front
 
 
 def _follows(points: np.ndarray) -> np.ndarray:

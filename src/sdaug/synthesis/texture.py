@@ -71,7 +71,7 @@ def find_texture(head: HeadModel, pose: Pose, image: np.ndarray, matte: np.ndarr
         guessed |= from_other_side
         colour[borrow] = (colour * gain)[mirrored()[borrow]]
         known |= borrow
-        lit = np.dstack(interpolate(index, affine_maps(places[triangles], gain[triangles])))
+        lit = np.moveaxis(interpolate(index, affine_maps(places[triangles], gain[triangles])), 0, 2)
         lit = cv2.GaussianBlur(np.where(index[..., None] >= 0, lit, 1.0), (0, 0), 6)
         halves[1] = np.clip(layer * lit, 0, 255).astype(np.uint8)
     colour = spread(colour, known | back, head.triangles, template().seam + [0, MESH])

@@ -24,7 +24,7 @@ SIZE, FIELD = 512, 3.6
 TUCK = 0.05
 """How far, in face widths, the rim of the head is tucked under the face."""
 
-CELL = 0.07
+CELL = 0.075
 """Vertices closer than this, in face widths, become one: ears are drawn far finer than a photo shows them."""
 
 
@@ -163,7 +163,7 @@ def main(assets: Path) -> None:
     within = [cv2.pointPolygonTest(shrunken, (float(x), float(y)), False) > 0 for x, y in centres[:, :2]]
     neck = below_jaw(centres)
     outside = (
-        ~(np.array(within) & (centres[:, 2] < 0.45)) & (neck < 0.62) & ~((neck > 0.1) & (np.abs(centres[:, 0]) > 0.5))
+        ~(np.array(within) & (centres[:, 2] < 0.45)) & (neck < 0.56) & ~((neck > 0.1) & (np.abs(centres[:, 0]) > 0.5))
     )
     merged, triangles = merge(head, body[outside])
     under = [cv2.pointPolygonTest(oval, (float(x), float(y)), False) > 0 for x, y in merged[:, :2]]

@@ -23,3 +23,13 @@ def pyramid_fill(image: np.ndarray, known: np.ndarray) -> np.ndarray:
         own = np.clip(weight * 2, 0, 1)[..., None]
         filled = own * colour / np.maximum(weight, 1e-6)[..., None] + (1 - own) * coarse
     return np.clip(np.round(filled), 0, 255).astype(np.uint8)
+
+
+def rough_fill(image: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """`pyramid_fill` at half the size, enlarged again: for what lies far from anything known and is smooth anyway."""
+    height, width = known.shape
+    half = (width // 2, height // 2)
+    share = cv2.resize(known.astype(np.float32), half, interpolation=cv2.INTER_AREA)
+    only_known = cv2.resize(image * known.astype(image.dtype)[..., None], half, interpolation=cv2.INTER_AREA)
+    mean = np.clip(only_known / np.maximum(share, 1e-3)[..., None], 0, 255)
+    return cv2.resize(pyramid_fill(mean.astype(np.uint8), share), (width, height))

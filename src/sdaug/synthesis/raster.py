@@ -49,9 +49,13 @@ def interpolate(index: np.ndarray, maps: np.ndarray, corner: tuple[int, int] = (
     table[..., :-1] = np.moveaxis(maps, 0, 2)
     y = np.arange(corner[0], corner[0] + index.shape[0], dtype=np.float32)[:, None]
     x = np.arange(corner[1], corner[1] + index.shape[1], dtype=np.float32)
+    shown = index.astype(np.intp)
     values = np.empty((len(table), *index.shape), np.float32)
     for value, (along_x, along_y, constant) in zip(values, table, strict=True):
-        np.multiply(along_x[index], x, out=value)
-        value += along_y[index] * y
-        value += constant[index]
+        along_x.take(shown, out=value, mode="wrap")
+        value *= x
+        step = along_y.take(shown, mode="wrap")
+        step *= y
+        value += step
+        value += constant.take(shown, out=step, mode="wrap")
     return values

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from sdaug.face.mesh import FaceMesh
-from sdaug.synthesis.fill import pyramid_fill
+from sdaug.synthesis.fill import rough_fill
 from sdaug.synthesis.head import HeadModel, build_head, paint
 from sdaug.synthesis.raster import affine_maps, interpolate
 from sdaug.synthesis.template import OVAL
@@ -97,7 +97,7 @@ def _plate(
     halo = cv2.dilate(core.astype(np.uint8), np.ones((21, 21), np.uint8)) > 0
     taken = core | (halo & ((person < 0.5) | (rows < chin - 0.25 * (chin - top))) & ~neck)
     background = ~taken & (inside > 0.5) & (person < 0.1)
-    filled = pyramid_fill(image, (background if background.any() else ~taken & (inside > 0.5)).astype(np.float32))
+    filled = rough_fill(image, background if background.any() else ~taken & (inside > 0.5))
     gone = (taken | (inside < 0.5)).astype(np.float32)
-    soft = cv2.GaussianBlur(gone, (0, 0), 2)[..., None]
-    return np.clip(np.round(filled * soft + image * (1 - soft)), 0, 255).astype(np.uint8)
+    soft = cv2.GaussianBlur(gone, (0, 0), 2)
+    return cv2.blendLinear(filled, image, soft, 1 - soft)

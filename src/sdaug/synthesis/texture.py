@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from sdaug.face.pose import MESH
-from sdaug.synthesis.fill import pyramid_fill
+from sdaug.synthesis.fill import rough_fill
 from sdaug.synthesis.head import HeadModel, paint
 from sdaug.synthesis.mirror import borrowed, side_gain
 from sdaug.synthesis.raster import affine_maps, interpolate
@@ -51,14 +51,14 @@ def find_texture(head: HeadModel, pose: Pose, image: np.ndarray, matte: np.ndarr
     index, front = paint(head, posed, flat, size)
     triangles = head.triangles[front]
     own = cv2.erode((matte > 0.9).astype(np.float32), np.ones((7, 7), np.uint8))
-    layer = np.where((own > 0)[..., None], image, pyramid_fill(image, own))
+    layer = np.where((own > 0)[..., None], image, rough_fill(image, own))
 
     seen, known = _seen(head, posed, flat, index, triangles, own, inside)
     covered = np.isfinite(head.rim[:, 0])
     back = covered & ~known
     seen[back] = 0
     places = np.where(back[:, None], head.rim, flat)
-    colour = _at(cv2.GaussianBlur(layer, (0, 0), 3), places)
+    colour = _at(cv2.resize(layer, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA), (places - 1.5) / 4)
     corners, halves = places[head.triangles], [layer, layer]
     guessed = back[head.triangles].all(1)
 
@@ -71,9 +71,10 @@ def find_texture(head: HeadModel, pose: Pose, image: np.ndarray, matte: np.ndarr
         guessed |= from_other_side
         colour[borrow] = (colour * gain)[mirrored()[borrow]]
         known |= borrow
-        lit = np.moveaxis(interpolate(index, affine_maps(places[triangles], gain[triangles])), 0, 2)
-        lit = cv2.GaussianBlur(np.where(index[..., None] >= 0, lit, 1.0), (0, 0), 6)
-        halves[1] = np.clip(layer * lit, 0, 255).astype(np.uint8)
+        coarse = index[::4, ::4]
+        lit = np.moveaxis(interpolate(coarse, affine_maps(flat[triangles] / 4, gain[triangles])), 0, 2)
+        lit = cv2.GaussianBlur(np.where(coarse[..., None] >= 0, lit, 1.0).astype(np.float32), (0, 0), 1.5)
+        halves[1] = cv2.multiply(layer, cv2.resize(lit, (size, size)), dtype=cv2.CV_8U)
     colour = spread(colour, known | back, head.triangles, template().seam + [0, MESH])
     return Texture(
         corners=corners.astype(np.float32),

@@ -33,6 +33,10 @@ COPY_PERCENTILE = 95
 FLOOR_FMR = 1e-2
 """The lower bound never falls below the threshold of this false match rate between frontal strangers."""
 
+KNOWN_DEG = 30
+"""Up to here the lower bound follows the head. Beyond, people's true photos spread far wider than frontal ones, and no
+set that may be calibrated on says how wide: there the floor alone tells a person from others."""
+
 TURNS = {"yaw": (15, 30, 45, 60), "pitch": (15, 30)}
 
 
@@ -73,7 +77,7 @@ def rows(true: dict[int, list[float]], mated: np.ndarray, floor: float) -> list[
     low, high = max(float(mated.mean() - SPREADS * mated.std(ddof=1)), floor), 1.01
     table: list[dict[str, float | list[float]]] = [{"turned_deg": 0, "low": low, "high": high, "true": []}]
     for angle, scores in true.items():
-        low = max(min(low, min(scores) - SPREADS * mated.std(ddof=1)), floor)
+        low = floor if angle > KNOWN_DEG else max(min(low, min(scores) - SPREADS * mated.std(ddof=1)), floor)
         high = min(high, max(scores) + SPREADS * mated.std(ddof=1))
         table.append({"turned_deg": angle, "low": low, "high": high, "true": scores})
     return [{k: [round(x, 4) for x in v] if isinstance(v, list) else round(v, 4) for k, v in r.items()} for r in table]

@@ -32,9 +32,10 @@ class Gate:
     """Judges images against one source.
 
     measures: the quality measures that refuse; reported: those only recorded. reference: the source's vector per
-    recogniser name; source_pose: its pose. band: of the pack's own recogniser, None where nobody measured one. cohort:
-    (N, dim) vectors of other people per recogniser name. accepted: pose asked for and own recogniser's vector of each
-    image that was kept so far.
+    recogniser name; source_pose: its pose. band: of the pack's own recogniser, None where nobody measured one.
+    source_quality: the source's scores, for no view can be sharper or better lit than it. cohort: (N, dim) vectors of
+    other people per recogniser name. accepted: pose asked for and own recogniser's vector of each image that was kept
+    so far.
     """
 
     pack: FacePack
@@ -44,6 +45,7 @@ class Gate:
     reference: Mapping[str, np.ndarray]
     source_pose: Pose
     band: Band | None = None
+    source_quality: Mapping[str, QualityScore] = field(default_factory=dict)
     cohort: Mapping[str, np.ndarray] = field(default_factory=dict)
     accepted: tuple[tuple[Pose, np.ndarray], ...] = ()
 
@@ -70,7 +72,9 @@ class Gate:
             return Judgement(False, nothing, None, {}, {}, by_rule={"sdaug": nothing, "mission": nothing})
         own = self.pack.recognisers[0].name
         similarity = self._similarity(sight.vectors)
-        reasons = [measure.refusal(sight.quality[name].raw) for name, measure in self.measures.items()]
+        reasons = [
+            measure.fault(sight.quality[name], self.source_quality.get(name)) for name, measure in self.measures.items()
+        ]
         reasons += [pose_refusal(pose, requested, self.settings.max_pose_error_deg) for pose in readings(sight.face)]
         checks = {"pose_error_deg": _worst_error(sight.face, requested)}
         missing: list[str] = []
@@ -166,14 +170,16 @@ def open_gate(pack: FacePack, settings: GateSettings, image: np.ndarray, face: F
     """
     if face.pose is None:
         raise ValueError("the source's pose cannot be read; expected a face whose landmarks are known")
+    measures = load_measures(settings.measures)
     return Gate(
         pack,
         settings,
-        load_measures(settings.measures),
+        measures,
         load_measures(settings.reported),
         {r.name: r.embed(image, face) for r in pack.recognisers},
         face.pose,
         find_band(pack.recognisers[0].sha256),
+        {name: measure.measure(image, face) for name, measure in measures.items()},
     )
 
 

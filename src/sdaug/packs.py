@@ -10,6 +10,7 @@ import numpy as np
 from sdaug.config import nearest
 from sdaug.face.mesh import Detection, FaceMesh, distinct, padded
 from sdaug.face.pose import estimate_pose
+from sdaug.face.reading import read_pose
 from sdaug.measure.digest import file_sha256
 from sdaug.recognition import AbstractRecogniser
 from sdaug.types import Face
@@ -54,9 +55,9 @@ class FacePack:
 
     def _face(self, image: np.ndarray, detection: Detection, points: np.ndarray | None) -> Face:
         landmarks = self.mesh.landmarks(image, detection.box)
+        pose = read_pose(landmarks, points)
         if points is None:
             points = landmarks[list(_FIVE), :2] if landmarks is not None else _box_points(detection.box)
-        pose = estimate_pose(landmarks) if landmarks is not None else None
         return Face(detection.box, detection.score, points.astype(np.float32), landmarks, pose)
 
     def close(self) -> None:

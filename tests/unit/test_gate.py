@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from sdaug.config import GateSettings
 from sdaug.face.photo import photo_from_array
 from sdaug.gate import Gate, load_measures, open_gate, overall, pose_refusal
 from sdaug.plugins import PluginError
+from sdaug.quality import INHERITED_LOSS, AbstractQualityMeasure
 from sdaug.quality.single_face_present import SingleFacePresent
 from sdaug.types import AngleResult, Face, Pose, QualityScore, Reason
 
@@ -40,9 +42,8 @@ class FakeRecogniser:
         return float(np.dot(a, b))
 
 
-class FakeMeasure:
-    def __init__(self, raw: float):
-        self.raw = raw
+class FakeMeasure(AbstractQualityMeasure):
+    raw: float
 
     def measure(self, image, face, others=()):
         return QualityScore(self.raw, self.raw)
@@ -57,8 +58,8 @@ def gate(*found: Face, similarity: float = 0.5, sharpness: float = 0.9, band=Non
     chosen = GateSettings.model_validate({"min_similarity": {"own": 0.25}} | settings)
     reference = {"own": SOURCE, "held_out": SOURCE}
     others = {"own": np.array(cohort, np.float32)} if len(cohort) else {}
-    measures = {"sharpness": FakeMeasure(sharpness)}
-    return Gate(pack, chosen, measures, {"also": FakeMeasure(0.1)}, reference, Pose(0, 0), band, others)
+    measures = {"sharpness": FakeMeasure(raw=sharpness)}
+    return Gate(pack, chosen, measures, {"also": FakeMeasure(raw=0.1)}, reference, Pose(0, 0), band, cohort=others)
 
 
 def test_a_good_image_is_accepted_and_everything_measured_is_told():
@@ -71,6 +72,28 @@ def test_a_good_image_is_accepted_and_everything_measured_is_told():
     assert judgement.checks == {
         "pose_error_deg": 5.0, "band_low": None, "band_high": None, "cohort_best": None, "copy_best": 0.5,
     }  # fmt: skip
+
+
+class Inherited(FakeMeasure):
+    """A view takes it from its source."""
+
+    inherited: ClassVar[bool] = True
+
+
+@pytest.mark.parametrize(
+    ("measure", "source", "view", "reason"),
+    [
+        (Inherited(raw=0), 0.4, 0.4, None),
+        (Inherited(raw=0), 0.4, 0.4 - INHERITED_LOSS + 0.001, None),
+        (Inherited(raw=0), 0.4, 0.4 - INHERITED_LOSS - 0.001, Reason.BLURRED),
+        (Inherited(raw=0), 0.95, 0.69, Reason.BLURRED),
+        (Inherited(raw=0), None, 0.4, Reason.BLURRED),
+        (FakeMeasure(raw=0), 0.4, 0.4, Reason.BLURRED),
+    ],
+)
+def test_a_view_may_be_as_poor_as_its_source_but_no_poorer(measure, source, view, reason):
+    known = None if source is None else QualityScore(source, source)
+    assert measure.fault(QualityScore(view, view), known) is reason
 
 
 def test_no_face_is_no_measurement():

@@ -14,6 +14,7 @@ from sdaug.evaluation.second_pose import eye_corners, second_kind, second_pose
 from sdaug.face.photo import read_photo
 from sdaug.face.pnp import AVERAGE_HEAD, CAMERA_MM, point_pose, raw_point_pose
 from sdaug.face.pose import calibrated, calibration, estimate_pose, features, raw_pose, reference_shape
+from sdaug.face.reading import PROFILE_DEG, read_pose
 from sdaug.face.rotation import rotation
 from sdaug.types import Pose
 
@@ -168,3 +169,35 @@ def test_real_heads_turn_monotonously(subject, faces, arcface):
     assert len(second) == len(paths) == 5 and len(first) >= 4
     assert (np.diff(second) < 0).all()
     assert first == sorted(first, reverse=True)
+
+
+def test_profiles_are_read_by_the_five_points_and_the_rest_by_the_landmarks(astronaut_face):
+    landmarks, near = astronaut_face.landmarks, astronaut_face.pose
+    turned = AVERAGE_HEAD["five_points"] @ rotation(Pose(70, 0)).T
+    profile = turned[:, :2] * (CAMERA_MM / (CAMERA_MM + turned[:, 2:]))
+    frontal = AVERAGE_HEAD["five_points"][:, :2]
+    assert abs(point_pose(frontal).yaw_deg) < PROFILE_DEG < point_pose(profile).yaw_deg
+    assert read_pose(landmarks, None) == read_pose(landmarks, frontal) == near
+    assert read_pose(landmarks, profile) == read_pose(None, profile) == point_pose(profile)
+    assert read_pose(None, frontal) == point_pose(frontal)
+    assert read_pose(None, None) is None and read_pose(landmarks, np.zeros((5, 2))) == near
+
+
+@pytest.mark.parametrize("yaw", [60, -60])
+def test_a_view_in_near_profile_is_read(yaw, faces, arcface):
+    """Calibrated within 45 degrees; the landmarks alone read about 50 here or nothing."""
+    face = arcface.largest(read_photo(faces / "head3d" / f"yaw{yaw:+03d}_pitch+00.png").pixels)
+    assert abs(face.pose.yaw_deg - yaw) < 8
+
+
+def test_turning_people_are_read_in_their_order(faces, arcface):
+    """Rank correlation of |yaw| with the number of the photo, higher being more frontal; every third photo."""
+    from scipy.stats import spearmanr
+
+    ranks = []
+    for subject in ("t01", "t05", "t11", "t19"):
+        paths = sorted((faces / "turning").glob(f"{subject}_*.png"))[::3]
+        images = [cv2.resize(read_photo(p).pixels, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC) for p in paths]
+        yaws = [abs(arcface.largest(image).pose.yaw_deg) for image in images]
+        ranks.append(spearmanr(yaws, range(len(yaws))).statistic)
+    assert max(ranks) <= -0.9, ranks

@@ -1,6 +1,7 @@
 """How blurred the aligned face is."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -16,6 +17,8 @@ class Blur(AbstractQualityMeasure):
 
     Measured on the aligned face because the variance depends on resolution. Refused at or above `below`.
     """
+
+    inherited: ClassVar[bool] = True
 
     below: float = Field(default=0.3, gt=0, lt=1)
 

@@ -74,40 +74,41 @@ def _places(
     """`_Places` of the window at `rows` and `columns`; what varies slowly is worked out at fewer pixels."""
     triangles = stage.head.triangles[front]
     corners, source = flat[triangles], stage.texture.corners[front]
-    x, y = interpolate(index[rows, columns], affine_maps(corners, source), (rows.start, columns.start))
     stretch = facing(corners) / np.maximum(np.abs(facing(source)), 1e-3)
     trust, valid = (
         np.clip((most - stretch) / (most / 2), 0, 1)[:, None] * stage.texture.seen[triangles]
         for most in (MAX_STRETCH, VALID_STRETCH)
     )
     trust[stage.texture.guessed[front]] = 1
-    opaque = np.clip((stage.head.follows - 0.3) / 0.3, 0, 1)
-    soft = _coarsely(index, corners, np.dstack([trust, valid, opaque[triangles]]), 2, rows, columns)
-    colour = _coarsely(index, corners, stage.texture.colour[triangles], 4, rows, columns)
+    opaque = np.clip((stage.head.follows - 0.3) / 0.3, 0, 1)[triangles]
+    soft = np.dstack([trust, valid, opaque])
+    maps = affine_maps(corners, np.concatenate([source, soft, stage.texture.colour[triangles]], 2))
+
+    x, y = interpolate(index[rows, columns], maps[:, :2], (rows.start, columns.start))
+    trust, valid, opaque = _coarsely(index[rows, columns], maps[:, 2:5], 2, (rows.start, columns.start)).clip(0, 1)
+    colour = _coarsely(index[rows, columns], maps[:, 5:], 4, (rows.start, columns.start)).clip(0, 255)
+    size = x.shape[::-1]
     return _Places(
         source=(x, y),
         finer=(x * FINER + (FINER - 1) / 2, y * FINER + (FINER - 1) / 2),
-        trust=soft[0].clip(0, 1),
-        valid=soft[1].clip(0, 1),
-        opaque=soft[2].clip(0, 1),
-        colour=np.dstack(colour).clip(0, 255).astype(np.uint8),
+        trust=cv2.resize(cv2.GaussianBlur(trust, (0, 0), 1.5), size),
+        valid=cv2.resize(cv2.GaussianBlur(valid, (0, 0), 1.5), size),
+        opaque=cv2.resize(opaque, size),
+        colour=cv2.resize(np.dstack(list(colour)).astype(np.uint8), size),
     )
 
 
-def _coarsely(
-    index: np.ndarray, corners: np.ndarray, values: np.ndarray, step: int, rows: slice, columns: slice
-) -> list[np.ndarray]:
-    """`values` (F, 3, C) of the triangles' corners where `index` shows them, softly, from every `step`-th pixel."""
-    first, last = (rows.start // step, columns.start // step), (-(-rows.stop // step), -(-columns.stop // step))
-    few = index[::step, ::step][first[0] : last[0], first[1] : last[1]]
-    rough = interpolate(few, affine_maps(corners / step, values), first)
-    rough = [cv2.GaussianBlur(channel, (0, 0), 1.5) for channel in rough]
-    return [cv2.resize(channel, (columns.stop - columns.start, rows.stop - rows.start)) for channel in rough]
+def _coarsely(index: np.ndarray, maps: np.ndarray, step: int, corner: tuple[int, int]) -> np.ndarray:
+    """`interpolate` at every `step`-th pixel: (C, H / step, W / step) float32."""
+    middle = step // 2
+    scaled = maps * step
+    scaled[..., 2] = maps[..., 2] + middle * (maps[..., 0] + maps[..., 1])
+    return interpolate(index[middle::step, middle::step], scaled, (corner[0] // step, corner[1] // step))
 
 
 def _window(mask: np.ndarray) -> tuple[slice, slice]:
-    """Rows and columns that hold all of `mask` (H, W) bool; everything if it is empty."""
+    """Rows and columns, in whole fours, that hold all of `mask` (H, W) bool; everything if it is empty."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if rows.size == 0:
         return slice(0, mask.shape[0]), slice(0, mask.shape[1])
-    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    return tuple(slice(lines[0] // 4 * 4, -(-(lines[-1] + 1) // 4) * 4) for lines in (rows, columns))  # type: ignore[return-value]

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sdaug.evaluation.head3d import read_views
 from sdaug.evaluation.second_pose import eye_corners
+from sdaug.evaluation.truth.head3d import read_views
 from sdaug.face.pnp import raw_point_pose
 from sdaug.face.pose import features, raw_pose
 from sdaug.packs import load_pack

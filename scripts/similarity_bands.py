@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from sdaug.bands import SCHEMA
-from sdaug.evaluation.head3d import read_views
 from sdaug.evaluation.metrics import threshold_at_fmr
+from sdaug.evaluation.truth.head3d import read_views
 from sdaug.face.photo import read_photo
 from sdaug.packs import FacePack, load_pack
 from sdaug.types import Pose

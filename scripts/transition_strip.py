@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sdaug.evaluation.transitions import PITCHES, YAWS, strip_picture, turned_strip, worst_flicker
+from sdaug.evaluation.truth.transitions import PITCHES, YAWS, strip_picture, turned_strip, worst_flicker
 from sdaug.face.photo import read_photo
 from sdaug.packs import load_pack
 from sdaug.photos import photo_path

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from sdaug.config import GateSettings, GenerationSettings, ModelSettings
-from sdaug.evaluation import arms
-from sdaug.evaluation.faceset import Degradation, Sample, as_trial, degraded, enlarged, read_people, yaw_bin
-from sdaug.evaluation.gain import gain_report
-from sdaug.evaluation.gather import gather
+from sdaug.evaluation.gain import arms
+from sdaug.evaluation.gain.faceset import Degradation, Sample, as_trial, degraded, enlarged, read_people, yaw_bin
+from sdaug.evaluation.gain.gather import gather
+from sdaug.evaluation.gain.report import gain_report
 from sdaug.face.photo import photo_from_array
 from sdaug.types import Face, Pose
 

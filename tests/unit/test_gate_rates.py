@@ -9,8 +9,8 @@ from PIL import Image
 
 from sdaug.bands import Band
 from sdaug.config import GateSettings
-from sdaug.evaluation.gate_material import Person, noise_images, read_people
-from sdaug.evaluation.gate_rates import gates_of, judge_wrong, odd_and_even, share, table
+from sdaug.evaluation.gate.material import Person, noise_images, read_people
+from sdaug.evaluation.gate.rates import gates_of, judge_wrong, odd_and_even, share, table
 from sdaug.evaluation.proportions import wilson_interval
 from sdaug.gate import Gate, Sight
 from sdaug.quality.blur import Blur

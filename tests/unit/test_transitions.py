@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from sdaug.evaluation.transitions import PITCHES, YAWS, flicker, strip_picture, turned_strip, worst_flicker
+from sdaug.evaluation.truth.transitions import PITCHES, YAWS, flicker, strip_picture, turned_strip, worst_flicker
 from sdaug.face.photo import photo_from_array, read_photo
 from sdaug.synthesis.stage import set_stage
 from sdaug.synthesis.warp import turn

@@ -6,13 +6,13 @@ import shutil
 import numpy as np
 import pytest
 
-from sdaug.evaluation import truth_charts as charts
-from sdaug.evaluation.baselines import baselines
-from sdaug.evaluation.head3d import read_views
-from sdaug.evaluation.truth import UNREADABLE_DEG, Seen, error_deg, similarities
-from sdaug.evaluation.truth_page import open_page
-from sdaug.evaluation.truth_summary import BINS, pose_errors, spread, summary
-from sdaug.evaluation.truth_text import truth_text
+from sdaug.evaluation.truth import charts as charts
+from sdaug.evaluation.truth.baselines import baselines
+from sdaug.evaluation.truth.head3d import read_views
+from sdaug.evaluation.truth.page import open_page
+from sdaug.evaluation.truth.report import UNREADABLE_DEG, Seen, error_deg, similarities
+from sdaug.evaluation.truth.summary import BINS, pose_errors, spread, summary
+from sdaug.evaluation.truth.text import truth_text
 from sdaug.types import ANGLES, Pose
 
 VIEWS = ("yaw+00_pitch+00", "yaw+30_pitch+00", "yaw-45_pitch+00", "yaw+00_pitch-30")

@@ -35,9 +35,9 @@ command.add_command(gate)
 @click.option("--json", "as_json", is_flag=True, help="Print the whole report as JSON.")
 def truth(head3d: str | None, people: str | None, pattern: str, limit: int | None, pack: str, as_json: bool) -> None:
     """Make every view of a 3-D head from its frontal one and compare it with the true view."""
-    from sdaug.evaluation.truth import evaluate_truth
-    from sdaug.evaluation.truth_text import truth_text
-    from sdaug.evaluation.turned_people import evaluate_people
+    from sdaug.evaluation.truth.people import evaluate_people
+    from sdaug.evaluation.truth.report import evaluate_truth
+    from sdaug.evaluation.truth.text import truth_text
     from sdaug.packs import PackError, load_pack
     from sdaug.types import PhotoError
 

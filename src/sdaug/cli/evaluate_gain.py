@@ -49,9 +49,9 @@ def gain(
     import yaml
 
     from sdaug.config import GateSettings, ModelSettings
-    from sdaug.evaluation.faceset import Degradation
-    from sdaug.evaluation.gain_text import gain_text
-    from sdaug.evaluation.gather import evaluate_gain
+    from sdaug.evaluation.gain.faceset import Degradation
+    from sdaug.evaluation.gain.gather import evaluate_gain
+    from sdaug.evaluation.gain.text import gain_text
     from sdaug.packs import PackError, load_pack
 
     try:

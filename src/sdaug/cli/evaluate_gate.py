@@ -23,7 +23,7 @@ FACES_VARIABLE = "SDAUG_FACES"
 def gate(faces: str | None, pack: str, as_json: bool) -> None:
     """Make all ten views of many people and count what is kept, and what is kept of images that are wrong."""
     from sdaug.config import GateSettings
-    from sdaug.evaluation.gate_rates import evaluate_gate
+    from sdaug.evaluation.gate.rates import evaluate_gate
     from sdaug.packs import PackError, load_pack
 
     folder = Path(faces or os.environ.get(FACES_VARIABLE, "")) / "london"

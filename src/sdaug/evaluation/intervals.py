@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sdaug.evaluation.gain.trials import Trials
 from sdaug.evaluation.metrics import weighted_fnmr_at_fmr
-from sdaug.evaluation.trials import Trials
 
 POWER_FACTOR = 1.960 + 0.842
 """Standard errors that a true effect needs to be found with 80 % power by a two-sided test at 5 %."""

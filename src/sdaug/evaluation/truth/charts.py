@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sdaug.evaluation.truth_page import TruthPage
+from sdaug.evaluation.truth.page import TruthPage
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

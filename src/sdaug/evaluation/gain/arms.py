@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from sdaug.config import GateSettings, GenerationSettings, ModelSettings
-from sdaug.evaluation.faceset import Person, Sample
-from sdaug.evaluation.fusion import VIEW_YAWS, Extra, turned_deg
+from sdaug.evaluation.gain.faceset import Person, Sample
+from sdaug.evaluation.gain.fusion import VIEW_YAWS, Extra, turned_deg
 from sdaug.gate import open_gate
 from sdaug.ladder import Diffuse, climb_down
 from sdaug.packs import FacePack

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from sdaug.config import GateSettings
-from sdaug.evaluation.baselines import baselines
-from sdaug.evaluation.head3d import read_views
 from sdaug.evaluation.second_pose import second_kind, second_pose
-from sdaug.evaluation.truth_summary import pose_errors, summary
+from sdaug.evaluation.truth.baselines import baselines
+from sdaug.evaluation.truth.head3d import read_views
+from sdaug.evaluation.truth.summary import pose_errors, summary
 from sdaug.face.pose import calibration
 from sdaug.gate import Gate, open_gate, pose_error_deg
 from sdaug.packs import FacePack

@@ -6,8 +6,8 @@ from functools import cached_property
 
 import numpy as np
 
-from sdaug.evaluation.fusion import Extra
-from sdaug.evaluation.trials import Trials
+from sdaug.evaluation.gain.fusion import Extra
+from sdaug.evaluation.gain.trials import Trials
 
 Similarity = Callable[[np.ndarray, np.ndarray], float]
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sdaug.evaluation.arms import ungated, wrong_person
-from sdaug.evaluation.fusion import CANDIDATES, PLAIN, Extra, Fusion, choose_on_others
-from sdaug.evaluation.material import Material, Recogniser
-from sdaug.evaluation.trials import Trials
+from sdaug.evaluation.gain.arms import ungated, wrong_person
+from sdaug.evaluation.gain.fusion import CANDIDATES, PLAIN, Extra, Fusion, choose_on_others
+from sdaug.evaluation.gain.material import Material, Recogniser
+from sdaug.evaluation.gain.trials import Trials
 
 TARGET_FMR = 1e-2
 """The operating point at which fusions are chosen and arms are compared."""

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from sdaug.evaluation.trials import Trials
+from sdaug.evaluation.gain.trials import Trials
 from sdaug.face.rotation import rotation
 from sdaug.types import Pose
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sdaug.evaluation.faceset import YAW_BINS
-from sdaug.evaluation.fusion import VIEW_YAWS, Extra
-from sdaug.evaluation.material import Material, Probe, Recogniser
+from sdaug.evaluation.gain.faceset import YAW_BINS
+from sdaug.evaluation.gain.fusion import VIEW_YAWS, Extra
+from sdaug.evaluation.gain.material import Material, Probe, Recogniser
 
 
 @dataclass(frozen=True)

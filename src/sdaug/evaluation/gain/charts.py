@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sdaug.evaluation.gain_arms import TARGET_FMR, ArmTrials
+from sdaug.evaluation.gain.chosen import TARGET_FMR, ArmTrials
 from sdaug.evaluation.metrics import det_curve
 
 if TYPE_CHECKING:

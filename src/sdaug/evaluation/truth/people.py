@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from sdaug.config import GateSettings
-from sdaug.evaluation.truth import Progress, Seen, generated_row, see, similarities
-from sdaug.evaluation.truth_summary import MISSION_SIMILARITY, mean, spread
+from sdaug.evaluation.truth.report import Progress, Seen, generated_row, see, similarities
+from sdaug.evaluation.truth.summary import MISSION_SIMILARITY, mean, spread
 from sdaug.face.photo import read_photo
 from sdaug.gate import open_gate
 from sdaug.packs import FacePack

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from sdaug.evaluation.faceset import UNREADABLE, YAW_BINS
-from sdaug.evaluation.fusion import CANDIDATES
-from sdaug.evaluation.gain_arms import TARGET_FMR, ArmTrials, all_arms
+from sdaug.evaluation.gain.chosen import TARGET_FMR, ArmTrials, all_arms
+from sdaug.evaluation.gain.faceset import UNREADABLE, YAW_BINS
+from sdaug.evaluation.gain.fusion import CANDIDATES
+from sdaug.evaluation.gain.material import Material, Recogniser
+from sdaug.evaluation.gain.trials import Trials, too_few
 from sdaug.evaluation.intervals import (
     Resampling,
     ci95,
@@ -16,9 +18,7 @@ from sdaug.evaluation.intervals import (
     ratio_ci95,
     resample,
 )
-from sdaug.evaluation.material import Material, Recogniser
 from sdaug.evaluation.metrics import fmr
-from sdaug.evaluation.trials import Trials, too_few
 
 FMR_TARGETS = {"fnmr_at_fmr_1e-2": TARGET_FMR, "fnmr_at_fmr_1e-3": 1e-3}
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from sdaug.config import GateSettings, GenerationSettings, ModelSettings
-from sdaug.evaluation import arms
-from sdaug.evaluation.faceset import Degradation, Person, Progress, degraded, read_people, yaw_bin
-from sdaug.evaluation.fusion import VIEW_YAWS, Extra
-from sdaug.evaluation.gain import gain_report
-from sdaug.evaluation.material import Material, Probe, Recogniser
+from sdaug.evaluation.gain import arms
+from sdaug.evaluation.gain.faceset import Degradation, Person, Progress, degraded, read_people, yaw_bin
+from sdaug.evaluation.gain.fusion import VIEW_YAWS, Extra
+from sdaug.evaluation.gain.material import Material, Probe, Recogniser
+from sdaug.evaluation.gain.report import gain_report
 from sdaug.measure.environment import environment
 from sdaug.packs import FacePack
 

@@ -8,9 +8,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from sdaug.evaluation.head3d import read_views
-from sdaug.evaluation.truth import FRONTAL, report_views, see
-from sdaug.evaluation.turned_people import people_summary, turned
+from sdaug.evaluation.truth.head3d import read_views
+from sdaug.evaluation.truth.people import people_summary, turned
+from sdaug.evaluation.truth.report import FRONTAL, report_views, see
 from sdaug.face.photo import read_photo
 from sdaug.packs import FacePack
 from sdaug.photos import BUNDLED, photo_path

@@ -1,0 +1,1 @@
+"""Does enrolling views gain anything? One photo alone and with views, at equal false match rate, on unseen probes."""

@@ -46,8 +46,8 @@ def test_who_has_no_probe_or_no_readable_photo_takes_no_part(shots):
 
 
 def test_bins_meet_without_overlap():
-    assert [yaw_bin(Pose(yaw, 0)) for yaw in (0, -14.9, 15, 30, -45, 90)] == [
-        "0-15", "0-15", "15-30", "30-45", "45+", "45+"
+    assert [yaw_bin(Pose(yaw, 0)) for yaw in (0, -14.9, 15, 30, -45, 60, 90)] == [
+        "0-15", "0-15", "15-30", "30-45", "45-60", "60+", "60+"
     ]  # fmt: skip
 
 

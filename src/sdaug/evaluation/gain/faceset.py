@@ -25,11 +25,13 @@ ENLARGED_SIDE = 448
 
 CEILING_PHOTOS = 3
 
-YAW_BINS: dict[str, tuple[float, float]] = {"0-15": (0, 15), "15-30": (15, 30), "30-45": (30, 45), "45+": (45, 180)}
+YAW_BINS: dict[str, tuple[float, float]] = {
+    "0-15": (0, 15), "15-30": (15, 30), "30-45": (30, 45), "45-60": (45, 60), "60+": (60, 180),
+}  # fmt: skip
 """|yaw| of a probe, degrees: from, up to but without."""
 
 UNREADABLE = "unreadable"
-"""The bin of probes whose landmarks cannot be read: full profiles, mostly."""
+"""The bin of probes whose pose cannot be read: full profiles, where the pack's detector gives no points of its own."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is, of how much."""

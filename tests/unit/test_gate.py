@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -14,7 +13,8 @@ from sdaug.config import GateSettings
 from sdaug.face.photo import photo_from_array
 from sdaug.gate import Gate, load_measures, open_gate, overall, pose_refusal
 from sdaug.plugins import PluginError
-from sdaug.quality import INHERITED_LOSS, AbstractQualityMeasure
+from sdaug.quality import AbstractQualityMeasure
+from sdaug.quality.blur import INHERITED_LOSS, Blur
 from sdaug.quality.single_face_present import SingleFacePresent
 from sdaug.types import AngleResult, Face, Pose, QualityScore, Reason
 
@@ -74,26 +74,29 @@ def test_a_good_image_is_accepted_and_everything_measured_is_told():
     }  # fmt: skip
 
 
-class Inherited(FakeMeasure):
-    """A view takes it from its source."""
-
-    inherited: ClassVar[bool] = True
+def blur(raw: float) -> QualityScore:
+    """The score of an image with this raw value."""
+    return QualityScore(raw, 1 - raw)
 
 
 @pytest.mark.parametrize(
-    ("measure", "source", "view", "reason"),
+    ("source", "view", "reason"),
     [
-        (Inherited(raw=0), 0.4, 0.4, None),
-        (Inherited(raw=0), 0.4, 0.4 - INHERITED_LOSS + 0.001, None),
-        (Inherited(raw=0), 0.4, 0.4 - INHERITED_LOSS - 0.001, Reason.BLURRED),
-        (Inherited(raw=0), 0.95, 0.69, Reason.BLURRED),
-        (Inherited(raw=0), None, 0.4, Reason.BLURRED),
-        (FakeMeasure(raw=0), 0.4, 0.4, Reason.BLURRED),
+        (0.6, 0.6, None),
+        (0.6, 0.6 + INHERITED_LOSS - 0.001, None),
+        (0.6, 0.6 + INHERITED_LOSS + 0.001, Reason.BLURRED),
+        (0.79, 0.81, Reason.BLURRED),
+        (0.05, 0.31, Reason.BLURRED),
+        (None, 0.6, Reason.BLURRED),
+        (0.05, 0.29, None),
     ],
 )
-def test_a_view_may_be_as_poor_as_its_source_but_no_poorer(measure, source, view, reason):
-    known = None if source is None else QualityScore(source, source)
-    assert measure.fault(QualityScore(view, view), known) is reason
+def test_a_view_may_be_as_blurred_as_its_photo_but_no_more_and_not_hopeless(source, view, reason):
+    assert Blur().fault(blur(view), None if source is None else blur(source)) is reason
+
+
+def test_other_measures_do_not_ask_what_the_photo_was_like():
+    assert FakeMeasure(raw=0).fault(QualityScore(0.1, 0.1), QualityScore(0.1, 0.1)) is Reason.BLURRED
 
 
 def test_no_face_is_no_measurement():

@@ -7,7 +7,6 @@ says "OFIQ-derived": landmarks and masks here are others, so no conformance is c
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
 
 import numpy as np
 
@@ -19,12 +18,7 @@ THRESHOLD = 0.7
 
 
 class AbstractQualityMeasure(Config):
-    """Measures one thing about the face in an image. Abstract; each file beside this one holds one final class.
-
-    inherited: a view takes this from its source: it may be as poor as that, but no poorer.
-    """
-
-    inherited: ClassVar[bool] = False
+    """Measures one thing about the face in an image. Abstract; each file beside this one holds one final class."""
 
     @abstractmethod
     def measure(self, image: np.ndarray, face: Face, others: Sequence[Face] = ()) -> QualityScore:
@@ -32,17 +26,11 @@ class AbstractQualityMeasure(Config):
 
     def fault(self, score: QualityScore, source: QualityScore | None) -> Reason | None:
         """Why a view with this score is refused, or None. source: what the photo scores that it was made from."""
-        if self.inherited and source is not None and score.scalar >= source.scalar - INHERITED_LOSS:
-            return None
         return self.refusal(score.raw)
 
     @abstractmethod
     def refusal(self, raw: float) -> Reason | None:
         """Why an image with this raw value is refused, or None."""
-
-
-INHERITED_LOSS = 0.1
-"""By how much the scalar of a view may lie below its source's where the source misses a threshold itself."""
 
 
 def scaled(quality: float, at_least: float) -> float:

@@ -1,7 +1,6 @@
 """How many levels of light the face is drawn in."""
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -16,8 +15,6 @@ class DynamicRange(AbstractQualityMeasure):
 
     Refused below `at_least_bits`.
     """
-
-    inherited: ClassVar[bool] = True
 
     at_least_bits: float = Field(default=3.5, gt=0, lt=8)
 

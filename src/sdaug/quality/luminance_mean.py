@@ -1,7 +1,6 @@
 """Whether the face's mean luminance is one at which skin can be told apart: neither too dark nor too bright."""
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -17,8 +16,6 @@ class LuminanceMean(AbstractQualityMeasure):
     Refused where the quality is below `at_least`. OFIQ's curve is 0.5 at m = 0.2, which is the linear luminance of
     medium skin in good light: a threshold near there would refuse dark skin, so the default asks for far less.
     """
-
-    inherited: ClassVar[bool] = True
 
     at_least: float = Field(default=0.03, gt=0, lt=1)
 

@@ -1,7 +1,6 @@
 """How much of the face is too dark to show anything."""
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -18,8 +17,6 @@ class UnderExposurePrevention(AbstractQualityMeasure):
     """Raw: share of the face at a linear luminance of 25 or less of 255, 0..1. OFIQ-derived: the native measure; the
     scalar is linear between 0, the threshold and 1. Refused above `at_most`.
     """
-
-    inherited: ClassVar[bool] = True
 
     at_most: float = Field(default=0.985, gt=0, lt=1)
 

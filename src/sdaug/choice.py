@@ -8,6 +8,9 @@ from sdaug.types import Face, PhotoError, Reason
 MAX_SOURCE_YAW_DEG = 35.0
 """Beyond this the far half of the face was never seen."""
 
+MAX_SOURCE_PITCH_DEG = 35.0
+"""Beyond this the camera saw the underside of the nose, or the crown, instead of the face."""
+
 
 def choose_face(found: Sequence[Face], which: int | str | None, min_side_px: float) -> tuple[Face, bool]:
     """The face to turn among all that were `found` in a photo, and whether it is the only one.
@@ -43,11 +46,14 @@ def usable(face: Face, min_side_px: float) -> Face:
         raise PhotoError(
             Reason.EXTREME_POSE, "the face's landmarks could not be read; expected a face towards the camera"
         )
-    if abs(face.pose.yaw_deg) > MAX_SOURCE_YAW_DEG:
-        raise PhotoError(
-            Reason.EXTREME_POSE,
-            f"the head is turned by {face.pose.yaw_deg:.0f} degrees; the limit is {MAX_SOURCE_YAW_DEG:.0f}",
-        )
+    for what, angle, limit in (
+        ("turned", face.pose.yaw_deg, MAX_SOURCE_YAW_DEG),
+        ("raised or lowered", face.pose.pitch_deg, MAX_SOURCE_PITCH_DEG),
+    ):
+        if abs(angle) > limit:
+            raise PhotoError(
+                Reason.EXTREME_POSE, f"the head is {what} by {angle:.0f} degrees; the limit is {limit:.0f}"
+            )
     return face
 
 

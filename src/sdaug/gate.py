@@ -75,8 +75,9 @@ class Gate:
         reasons = [
             measure.fault(sight.quality[name], self.source_quality.get(name)) for name, measure in self.measures.items()
         ]
-        reasons += [pose_refusal(pose, requested, self.settings.max_pose_error_deg) for pose in readings(sight.face)]
-        checks = {"pose_error_deg": _worst_error(sight.face, requested)}
+        pose = sight.face.pose
+        reasons.append(pose_refusal(pose, requested, self.settings.max_pose_error_deg))
+        checks = {"pose_error_deg": None if pose is None else pose_error_deg(pose, requested)}
         missing: list[str] = []
         for refusals, figures, unknown in (
             self._person(similarity[own], requested),
@@ -188,11 +189,6 @@ def load_measures(chosen: Mapping[str, Mapping[str, object]]) -> dict[str, Abstr
     return {name: plugins.load("sdaug.quality", name, dict(options)) for name, options in chosen.items()}
 
 
-def readings(face: Face) -> tuple[Pose | None, ...]:
-    """Every estimate of the face's pose; each one has to agree with what was asked for."""
-    return (face.pose,)
-
-
 def apart(a: Pose, b: Pose) -> Pose:
     """The turn from `b` to `a`, axis by axis; roll is corrected by every recogniser's alignment."""
     return Pose(a.yaw_deg - b.yaw_deg, a.pitch_deg - b.pitch_deg)
@@ -218,11 +214,6 @@ def pose_refusal(measured: Pose | None, requested: Pose, limit_deg: float) -> Re
     if measured is None:
         return Reason.POSE_UNREADABLE
     return Reason.POSE_ERROR if pose_error_deg(measured, requested) > limit_deg else None
-
-
-def _worst_error(face: Face, requested: Pose) -> float | None:
-    errors = [None if pose is None else pose_error_deg(pose, requested) for pose in readings(face)]
-    return max((error for error in errors if error is not None), default=None)
 
 
 def overall(quality: Mapping[str, QualityScore]) -> float:

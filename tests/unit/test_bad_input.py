@@ -1,12 +1,14 @@
 """Photos that are not portraits of a file format's dream: each is turned, or refused with its reason."""
 
 import io
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
+from sdaug.choice import usable
 from sdaug.face.photo import decode_photo, photo_from_array, read_photo
 from sdaug.synthesis.warp import turn
 from sdaug.types import PhotoError, Pose, Reason
@@ -109,16 +111,16 @@ def test_a_beard_turns_with_the_head(warp, astronaut, astronaut_face):
 
 
 @pytest.mark.parametrize(
-    ("half_axes", "shift"), [((32, 24), (0, 42)), ((32, 62), (25, 0))], ids=["mouth", "half of the face"]
+    ("half_axes", "shift", "all_kept"),
+    [((32, 24), (0, 42), True), ((32, 62), (25, 0), False)],
+    ids=["mouth", "half of the face"],
 )
-def test_a_hand_before_the_face_is_turned_or_refused_angle_by_angle(half_axes, shift, warp, astronaut, astronaut_face):
+def test_a_hand_before_the_face_is_turned_or_refused_angle_by_angle(
+    half_axes, shift, all_kept, warp, astronaut, astronaut_face
+):
     image = covered(astronaut.pixels, astronaut_face, half_axes, shift)
-    try:
-        record = turned(warp, image, 5)
-    except PhotoError as error:
-        assert error.reason in (Reason.NO_FACE, Reason.EXTREME_POSE)
-    else:
-        assert len(record.angles) == 5
+    record = turned(warp, image, 5)
+    assert all(angle.accepted for angle in record.angles) == all_kept
 
 
 def test_a_face_behind_a_hand_is_no_face(warp, astronaut, astronaut_face):
@@ -145,6 +147,14 @@ def test_a_head_turned_too_far_is_refused_with_its_angle(yaw, warp, stage):
     assert error.reason in (Reason.EXTREME_POSE, Reason.NO_FACE)
     if error.reason is Reason.EXTREME_POSE:
         assert "the limit is" in str(error) or "could not be read" in str(error)
+
+
+@pytest.mark.parametrize("pose", [Pose(0, 40), Pose(0, -40), Pose(40, 0)])
+def test_a_head_beyond_the_limits_is_refused_with_its_angle_and_the_limit(pose, astronaut_face):
+    with pytest.raises(PhotoError, match="by -?40 degrees; the limit is 35") as error:
+        usable(replace(astronaut_face, pose=pose), 60)
+    assert error.value.reason is Reason.EXTREME_POSE
+    assert usable(replace(astronaut_face, pose=Pose(34, -34)), 60).pose == Pose(34, -34)
 
 
 @pytest.mark.parametrize("subject", ["t03", "t15"])

@@ -52,8 +52,8 @@ def test_an_undetected_view_scores_nothing_and_a_refused_one_only_behind_the_gat
     refused = row(0, 15, accepted=False, **{"generated_to_true.r": 0.9, "generated_to_input.r": 0.9})
     figures = summary([row(30, 0), row(30, 15) | NOTHING, refused], "r")["all"]
     assert (figures["n"], figures["undetected"], figures["refused"]) == (3, 1, 2)
-    assert figures["generated_to_true"] == pytest.approx((0.5 + 0.0 + 0.9) / 3)
-    assert figures["gated_to_true"] == pytest.approx(0.5 / 3)
+    assert figures["ungated_to_true"] == pytest.approx((0.5 + 0.0 + 0.9) / 3)
+    assert figures["generated_to_true"] == pytest.approx(0.5 / 3), "refused and undetected views score 0"
     assert figures["excess_to_input"] == pytest.approx((0.0 - 0.5 + 0.4) / 3)
     assert figures["within_0.08_of_true_to_input"] == pytest.approx(1 / 3)
     assert figures["generated_to_input_above_0.8"] == pytest.approx(1 / 3)
@@ -63,7 +63,7 @@ def test_an_undetected_view_scores_nothing_and_a_refused_one_only_behind_the_gat
 def test_a_figure_of_nothing_is_null():
     empty = summary([row(0, 15)], "r")["yaw_60"]
     assert empty["n"] == empty["refused"] == 0
-    assert empty["generated_to_true"] is empty["gated_to_true"] is empty["pose_error_deg"]["median"] is None
+    assert empty["generated_to_true"] is empty["ungated_to_true"] is empty["pose_error_deg"]["median"] is None
     assert spread([]) == {"median": None, "p95": None, "mean": None}
 
 

@@ -39,6 +39,11 @@ class Seen:
     def pose(self) -> Pose | None:
         return None if self.face is None else self.face.pose
 
+    def second_error_deg(self, true: Pose) -> float | None:
+        """Of the second reading; None where it is the first already (`sdaug.face.reading`) and so judges nothing."""
+        shared = self.pose is not None and self.pose == self.second
+        return None if shared else error_deg(self.second, true)
+
 
 def see(image: np.ndarray, pack: FacePack) -> Seen:
     """What `pack` sees in `image` (H, W, 3) uint8 RGB."""
@@ -77,7 +82,7 @@ def generated_row(image: np.ndarray, pose: Pose, gate: Gate) -> tuple[Seen, dict
         "measured": angles(seen.pose),
         "measured_second": angles(seen.second),
         "pose_error_deg": error_deg(seen.pose, pose),
-        "pose_error_second_deg": error_deg(seen.second, pose),
+        "pose_error_second_deg": seen.second_error_deg(pose),
     }
 
 
@@ -104,7 +109,7 @@ def compare_views(
         made = {"generated": generated, **unmoved, "in_plane": see(others["in_plane"](pose), pack)}
         row = {"yaw_deg": pose.yaw_deg, "pitch_deg": pose.pitch_deg, "true_face_found": truth.face is not None} | facts
         row["true_pose_error_deg"] = error_deg(truth.pose, pose)
-        row["true_pose_error_second_deg"] = error_deg(truth.second, pose)
+        row["true_pose_error_second_deg"] = truth.second_error_deg(pose)
         scores = {f"{name}_to_true": similarities(seen, truth, pack) for name, seen in made.items()}
         scores |= {f"{name}_to_input": similarities(made[name], source, pack) for name in ("generated", "mirrored")}
         scores["true_to_input"] = similarities(truth, source, pack)

@@ -23,9 +23,7 @@ BINS: dict[str, Callable[[Pose], bool]] = {
 }
 """The poses of each summary figure, over all values of the other axis."""
 
-SIMILARITIES = (
-    "generated_to_true", "input_to_true", "mirrored_to_true", "in_plane_to_true", "generated_to_input", "true_to_input",
-)  # fmt: skip
+SIMILARITIES = ("input_to_true", "mirrored_to_true", "in_plane_to_true", "generated_to_input", "true_to_input")
 
 NEAR_TRUE = 0.08
 """A view is to be this near to what the true view scores against the input; much higher means it was not turned."""
@@ -40,8 +38,9 @@ def mean(values: Iterable[float]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def spread(errors: Sequence[float]) -> dict[str, float | None]:
-    """Median, 95th percentile and mean of errors in degrees; null without any."""
+def spread(readings: Iterable[float | None]) -> dict[str, float | None]:
+    """Median, 95th percentile and mean of errors in degrees, None left out; null without any."""
+    errors = [error for error in readings if error is not None]
     if not errors:
         return {"median": None, "p95": None, "mean": None}
     return {"median": float(np.median(errors)), "p95": float(np.percentile(errors, 95)), "mean": float(np.mean(errors))}
@@ -50,9 +49,9 @@ def spread(errors: Sequence[float]) -> dict[str, float | None]:
 def summary(rows: Sequence[Row], recogniser: str) -> dict[str, dict[str, Any]]:
     """Mean similarities, counts and pose errors per bin of poses; a bin without views has null figures.
 
-    An undetected view scores 0 everywhere. `gated_to_true` is `generated_to_true` with 0 for each view that the gate
-    refuses. `excess_to_input`: by how much the views are more alike to the input than the true views are, on average;
-    beside it the share of views where that differs by at most NEAR_TRUE.
+    An undetected view scores 0 everywhere, a refused one in `generated_to_true`; `ungated_to_true` is the same as if
+    the gate had kept all. `excess_to_input`: by how much the views are more alike to the input than the true views
+    are, on average; beside it the share of views where that differs by at most NEAR_TRUE.
     """
     figures = {}
     for name, belongs in BINS.items():
@@ -66,7 +65,8 @@ def summary(rows: Sequence[Row], recogniser: str) -> dict[str, dict[str, Any]]:
             "true_undetected": sum(not row["true_face_found"] for row in chosen),
             "refused": sum(not row["accepted"] for row in chosen),
             **{key: mean(row[f"{key}.{recogniser}"] for row in chosen) for key in SIMILARITIES},
-            "gated_to_true": mean(row[f"generated_to_true.{recogniser}"] * row["accepted"] for row in chosen),
+            "generated_to_true": mean(row[f"generated_to_true.{recogniser}"] * row["accepted"] for row in chosen),
+            "ungated_to_true": mean(row[f"generated_to_true.{recogniser}"] for row in chosen),
             "excess_to_input": mean(excess),
             f"within_{NEAR_TRUE}_of_true_to_input": mean(abs(e) <= NEAR_TRUE for e in excess),
             f"generated_to_input_above_{MISSION_SIMILARITY}": mean(s > MISSION_SIMILARITY for s in to_input),

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 _COLUMNS = {
-    "generated": "generated_to_true", "gated": "gated_to_true", "input": "input_to_true",
+    "generated": "generated_to_true", "ungated": "ungated_to_true", "input": "input_to_true",
     "mirrored": "mirrored_to_true", "in plane": "in_plane_to_true", "to input": "generated_to_input",
     "(true)": "true_to_input",
 }  # fmt: skip

@@ -38,7 +38,7 @@ def test_the_report(sdaug):
         assert times["n"] == len(times["values"]) == count and min(times["values"]) > 0
         assert times["p50"] == pytest.approx(np.median(times["values"])) and times["p50"] <= times["p90"]
     assert facts["ten_views_ms"] == facts["ten_views"]["p50"] > 5 * facts["view_ms"]["p50"]
-    assert facts["ratio_to_peer"] == facts["intervals"]["ratio_to_peer"]["value"] > 20, "peer time / ours"
+    assert facts["ratio_to_peer"] == facts["intervals"]["ratio_to_peer"]["value"] > 50, "peer time / ours"
     assert facts["ratio_to_memcpy"] > 10, "ours / the copy's, which is the floor"
     interval = facts["intervals"]["ratio_to_memcpy"]
     assert interval["low"] <= facts["ratio_to_memcpy"] <= interval["high"] and interval["n"] == 20

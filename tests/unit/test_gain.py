@@ -11,11 +11,11 @@ from sklearn import metrics as sklearn_metrics
 from sdaug.evaluation.gain.arms import ungated, wrong_person
 from sdaug.evaluation.gain.chosen import TARGET_FMR, all_arms
 from sdaug.evaluation.gain.fusion import CANDIDATES, MIN_VALID, VIEW_YAWS, Extra, Fusion, choose_on_others
+from sdaug.evaluation.gain.intervals import ci95, minimum_detectable_effect, ratio_ci95, resample
 from sdaug.evaluation.gain.report import gain_report
 from sdaug.evaluation.gain.simulated import RECOGNISER, World, simulate
 from sdaug.evaluation.gain.text import gain_text
 from sdaug.evaluation.gain.trials import Trials, too_few
-from sdaug.evaluation.intervals import ci95, minimum_detectable_effect, ratio_ci95, resample
 from sdaug.evaluation.metrics import fnmr_at_fmr, weighted_fnmr_at_fmr
 
 SCORES = st.lists(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 1.0]), min_size=1, max_size=20).map(np.array)

@@ -10,8 +10,8 @@ from PIL import Image
 from sdaug.bands import Band
 from sdaug.config import GateSettings
 from sdaug.evaluation.gate.material import Person, noise_images, read_people
+from sdaug.evaluation.gate.proportions import wilson_interval
 from sdaug.evaluation.gate.rates import gates_of, judge_wrong, odd_and_even, share, table
-from sdaug.evaluation.proportions import wilson_interval
 from sdaug.gate import Gate, Sight
 from sdaug.quality.blur import Blur
 from sdaug.types import ANGLES, Face, Pose, QualityScore, Reason

@@ -226,5 +226,5 @@ def test_a_face_at_the_edge_of_its_photo_can_be_turned(astronaut, astronaut_face
 def test_landmarks_that_are_not_finite_are_refused(astronaut, astronaut_face, embedded):
     broken = astronaut_face.landmarks.copy()
     broken[7, 1] = np.nan
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(ValueError, match="1 landmark coordinates are not finite"):
         set_stage(astronaut, replace(astronaut_face, landmarks=broken), embedded.mesh)

@@ -7,7 +7,7 @@ from typing import Any
 import click
 from tqdm import tqdm
 
-from sdaug.cli.options import PACK_VARIABLE, open_photo, pack_failure, refusal
+from sdaug.cli.options import open_photo, pack_failure, pack_option, refusal
 
 
 @click.group()
@@ -21,9 +21,7 @@ def command() -> None:
 @click.option(
     "--peer-rounds", type=click.IntRange(1), default=3, show_default=True, help="Views by scikit-image; slow."
 )
-@click.option(
-    "--pack", default="embedded", show_default=True, envvar=PACK_VARIABLE, show_envvar=True, help="Face pack."
-)
+@pack_option
 @click.option("--json", "as_json", is_flag=True, help="Print every value as JSON.")
 def warp(photo: str, rounds: int, peer_rounds: int, pack: str, as_json: bool) -> None:
     """Time a 512 px view after landmarks, beside scikit-image's piecewise affine warp and a plain copy."""

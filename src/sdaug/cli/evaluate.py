@@ -10,9 +10,7 @@ from tqdm import tqdm
 
 from sdaug.cli.evaluate_gain import gain
 from sdaug.cli.evaluate_gate import gate
-from sdaug.cli.options import PACK_VARIABLE, pack_failure
-
-FACES_VARIABLE = "SDAUG_FACES"
+from sdaug.cli.options import FACES_VARIABLE, pack_failure, pack_option
 
 
 @click.group()
@@ -29,9 +27,7 @@ command.add_command(gate)
 @click.option("--people", default=None, help="Folder of frontal photos, one a person, to turn to the ten angles too.")
 @click.option("--pattern", default="*", show_default=True, help="Which files of --people, such as '*_neutral.jpg'.")
 @click.option("--limit", type=click.IntRange(1), default=None, help="At most so many people.")
-@click.option(
-    "--pack", default="embedded", show_default=True, envvar=PACK_VARIABLE, show_envvar=True, help="Face pack."
-)
+@pack_option
 @click.option("--json", "as_json", is_flag=True, help="Print the whole report as JSON.")
 def truth(head3d: str | None, people: str | None, pattern: str, limit: int | None, pack: str, as_json: bool) -> None:
     """Make every view of a 3-D head from its frontal one and compare it with the true view."""

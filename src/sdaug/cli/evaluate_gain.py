@@ -9,9 +9,7 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
-from sdaug.cli.options import PACK_VARIABLE, pack_failure
-
-FACES_VARIABLE = "SDAUG_FACES"
+from sdaug.cli.options import FACES_VARIABLE, pack_failure, pack_option
 
 
 @click.command()
@@ -19,9 +17,7 @@ FACES_VARIABLE = "SDAUG_FACES"
     "--faces", default=None,
     help=f"Folder of <subject>_<key>.<ext>, several photos a person.  [default: ${FACES_VARIABLE}/turning]",
 )  # fmt: skip
-@click.option(
-    "--pack", default="embedded", show_default=True, envvar=PACK_VARIABLE, show_envvar=True, help="Face pack."
-)
+@pack_option
 @click.option(
     "--model", "model_id", default=None, help="Hub id or folder: also the arm `diffusion`.  [default: without it]"
 )

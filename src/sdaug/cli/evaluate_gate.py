@@ -9,16 +9,12 @@ from typing import Any
 import click
 from tqdm import tqdm
 
-from sdaug.cli.options import PACK_VARIABLE, pack_failure
-
-FACES_VARIABLE = "SDAUG_FACES"
+from sdaug.cli.options import FACES_VARIABLE, pack_failure, pack_option
 
 
 @click.command()
 @click.option("--faces", default=None, help=f"Folder that holds london/NNN_neutral.jpg.  [default: ${FACES_VARIABLE}]")
-@click.option(
-    "--pack", default="embedded", show_default=True, envvar=PACK_VARIABLE, show_envvar=True, help="Face pack."
-)
+@pack_option
 @click.option("--json", "as_json", is_flag=True, help="Print the whole report as JSON.")
 def gate(faces: str | None, pack: str, as_json: bool) -> None:
     """Make all ten views of many people and count what is kept, and what is kept of images that are wrong."""

@@ -15,6 +15,13 @@ from sdaug.photos import photo_path
 from sdaug.types import Photo, PhotoError
 
 PACK_VARIABLE = "SDAUG_FACE_PACK"
+FACES_VARIABLE = "SDAUG_FACES"
+
+
+pack_option = click.option(
+    "--pack", default="embedded", show_default=True, envvar=PACK_VARIABLE, show_envvar=True,
+    help="Face pack: embedded, buffalo_l, or an insightface folder.",
+)  # fmt: skip
 
 
 def generation_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -30,8 +37,7 @@ def generation_options(command: Callable[..., Any]) -> Callable[..., Any]:
                          help='Hub id, folder in diffusers layout, or "random".'),
             click.option("--device", type=click.Choice(["cuda", "cpu"]), default="cuda", show_default=True,
                          help="Without a GPU the CPU is used."),
-            click.option("--pack", default="embedded", show_default=True, envvar=PACK_VARIABLE, show_envvar=True,
-                         help="Face pack: embedded, buffalo_l, or an insightface folder."),
+            pack_option,
             click.option("--face", "which", default=None, help="Which of several faces: largest, or an index."),
             click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Noise seed."),
             click.option("--gate-rule", type=click.Choice(["sdaug", "mission"]), default="sdaug", show_default=True,

@@ -24,10 +24,10 @@ MediaPipe's noses stand out too far, cheeks fall back too little, its chins lie 
 used unchanged for everybody; see docs/decisions/0002-depth.md."""
 
 AVERAGE_SHARE = 0.5
-"""How much of the depth is the average head's: two guesses that err independently, see docs/decisions/0003-head.md."""
+"""How much of the depth is the average head's: two guesses that err independently, see docs/decisions/0005-head.md."""
 
 RELIEF = 1.07
-"""The mean of two guesses is flatter than either; with this, views of people come nearer to the pose asked for."""
+"""The mean of two guesses is flatter than either: depth is multiplied by this, see docs/decisions/0005-head.md."""
 
 TUCKED = 0.08
 """The head's rim lies under the face by less than this, in face widths."""
@@ -77,7 +77,9 @@ def project(points: np.ndarray, distance: float) -> np.ndarray:
 def metric_depth(landmarks: np.ndarray, pose: Pose) -> np.ndarray:
     """`landmarks` (478, 3) seen at `pose` with MediaPipe's relative depth made metric; x and y stay as observed.
 
-    The mean of MediaPipe's own depth, corrected (see DEPTH_LINEAR), and of the average head's, laid over it.
+    The mean of MediaPipe's own depth, corrected (see DEPTH_LINEAR), and of the average head's, laid over it, deepened
+    by RELIEF. Depth is corrected in the frame in which the landmarks are an upright face, which is the raw pose's, and
+    goes back by the calibrated one, which is where the head really points.
     """
     width = np.linalg.norm(landmarks[LEFT_SIDE] - landmarks[RIGHT_SIDE])
     middle = landmarks[[LEFT_SIDE, RIGHT_SIDE]].mean(0)
@@ -99,7 +101,9 @@ def build_head(landmarks: np.ndarray, pose: Pose, person: np.ndarray, inside: np
     person: (H, W) float32, how surely a pixel is the person. inside: (H, W) float32, 1 inside the photo.
     """
     if not np.isfinite(landmarks).all():
-        raise ValueError("landmarks hold values that are not finite")
+        raise ValueError(
+            f"{(~np.isfinite(landmarks)).sum()} landmark coordinates are not finite; expected (478, 3) numbers"
+        )
     points = metric_depth(landmarks.astype(np.float64), pose)
     width = float(np.linalg.norm(points[LEFT_SIDE] - points[RIGHT_SIDE]))
     upright = rotation(pose)

@@ -16,7 +16,8 @@ class Extra:
     """One more enrolment sample beside the source.
 
     vectors: per recogniser name, (D,) float32. turned_deg: how far the head was turned from the source's pose, 0..180.
-    valid: mean `View.valid` over the face, 0..1 (1 for what is no generated view). yaw_deg: requested, from frontal.
+    valid: mean `View.valid` over the box of the landmarks, 0..1 (1 for what is no generated view). yaw_deg: requested,
+    from frontal.
     """
 
     vectors: dict[str, np.ndarray]
@@ -95,9 +96,9 @@ PLAIN = Fusion()
 VIEW_YAWS = (15.0, 30.0, 45.0, 50.0, 55.0, 60.0, 75.0)
 """|yaw| of the views that are offered, each to both sides."""
 
-_ALL, _FAR = (15.0, 30.0, 45.0, 60.0), (45.0, 50.0, 55.0, 60.0, 75.0)
+_SPREAD, _FAR = (15.0, 30.0, 45.0, 60.0), (45.0, 50.0, 55.0, 60.0, 75.0)
 
-_SETS = (_ALL, False), ((30.0, 60.0), False), ((60.0,), False), ((60.0, 75.0), False), (_FAR, True)
+_SETS = (_SPREAD, False), ((30.0, 60.0), False), ((60.0,), False), ((60.0, 75.0), False), (_FAR, True)
 
 CANDIDATES: tuple[Fusion, ...] = tuple(
     Fusion(yaws, weighting, farthest=farthest)

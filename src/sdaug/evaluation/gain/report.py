@@ -9,15 +9,15 @@ import numpy as np
 from sdaug.evaluation.gain.chosen import TARGET_FMR, ArmTrials, all_arms
 from sdaug.evaluation.gain.faceset import UNREADABLE, YAW_BINS
 from sdaug.evaluation.gain.fusion import CANDIDATES
-from sdaug.evaluation.gain.material import Material, Recogniser
-from sdaug.evaluation.gain.trials import Trials, too_few
-from sdaug.evaluation.intervals import (
+from sdaug.evaluation.gain.intervals import (
     Resampling,
     ci95,
     minimum_detectable_effect,
     ratio_ci95,
     resample,
 )
+from sdaug.evaluation.gain.material import Material, Recogniser
+from sdaug.evaluation.gain.trials import Trials, too_few
 from sdaug.evaluation.metrics import fmr
 
 FMR_TARGETS = {"fnmr_at_fmr_1e-2": TARGET_FMR, "fnmr_at_fmr_1e-3": 1e-3}

@@ -10,7 +10,7 @@ import numpy as np
 
 from sdaug.config import GateSettings
 from sdaug.evaluation.gate.material import BLUR_SIGMA_PX, Person, noise_images, read_people
-from sdaug.evaluation.proportions import wilson_interval
+from sdaug.evaluation.gate.proportions import wilson_interval
 from sdaug.gate import Gate, largest_angle
 from sdaug.packs import FacePack
 from sdaug.record import plain

@@ -37,7 +37,7 @@ def test_the_template_is_a_head_in_face_widths():
 
 
 def test_the_template_is_symmetric_and_knows_its_mirror_image():
-    everything = np.concatenate([template().landmarks, template().vertices])
+    everything = template().points
     partner = mirrored()
     distance = np.linalg.norm(everything[partner] - everything * [-1, 1, 1], axis=1)
     assert np.median(distance) < 0.01 and (distance < 0.08).all(), "face widths"
@@ -163,7 +163,7 @@ def test_spread_is_the_mean_of_the_neighbours_and_crosses_the_seam():
 @pytest.fixture(scope="module")
 def lit_from_one_side():
     """Colours of a head whose own left (image right) is unseen; where both sides are seen it is 0.8 times as bright."""
-    across, down, _ = np.concatenate([template().landmarks, template().vertices]).T
+    across, down, _ = template().points.T
     seen = np.where(across > 0.25, 0.0, 1.0)
     colours = np.repeat(np.where(across > 0, 96.0, 120.0)[:, None], 3, axis=1)
     return across, down, seen, colours

@@ -114,7 +114,7 @@ def build_head(landmarks: np.ndarray, pose: Pose, person: np.ndarray, inside: np
     head = unproject(points, centre, distance) @ upright
     face, iris = head[:MESH], head[MESH:]
     vertices = np.concatenate([face, bent(face, scaled(face))])
-    average = np.concatenate([template().landmarks, template().vertices])
+    average = template().points
     triangles = np.concatenate([_sheet(face), template().triangles + MESH]).astype(np.int32)
     bald = HeadModel(vertices, triangles, _follows(average), vertices, iris, centre, distance, width)
 
@@ -144,16 +144,28 @@ def _hairy(average: np.ndarray) -> np.ndarray:
     return share
 
 
-def paint(head: HeadModel, posed: np.ndarray, flat: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which of the triangles that face the camera each pixel shows, (size, size) int32, and which those are (F,).
+@dataclass(frozen=True)
+class Painted:
+    """A head as a camera sees it.
 
-    posed: (V, 3) vertices in camera space. flat: (V, 2) their pixels.
+    posed: (V, 3) vertices in camera space. flat: (V, 2) their pixels. front: (F,) int, the triangles that face the
+    camera. index: (S, S) int32, which of those each pixel shows, -1 = none.
     """
+
+    posed: np.ndarray
+    flat: np.ndarray
+    front: np.ndarray
+    index: np.ndarray
+
+
+def paint(head: HeadModel, pose: Pose, size: int) -> Painted:
+    """`head` at `pose` in a square of `size` pixels."""
+    posed, flat = head.posed(pose)
     front = np.flatnonzero(facing(flat[head.triangles]) > 1e-3)
     triangles = head.triangles[front]
     depth = posed[triangles, 2].mean(1)
     depth[(triangles < MESH).all(1)] -= TUCKED * head.width
-    return triangle_index(flat[triangles], depth, size), front
+    return Painted(posed, flat, front, triangle_index(flat[triangles], depth, size))
 
 
 def _follows(points: np.ndarray) -> np.ndarray:

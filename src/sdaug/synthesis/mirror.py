@@ -21,7 +21,7 @@ def borrowed(seen: np.ndarray, covered: np.ndarray) -> np.ndarray:
 
     seen: (V,) float32, 0..1. covered: (V,) bool, hair and neck: nobody's mirror image.
     """
-    across, down, _ = np.concatenate([template().landmarks, template().vertices]).T
+    across, down, _ = template().points.T
     eyes = (across > _EYES[0][0]) & (across < _EYES[0][1]) & (down > _EYES[1][0]) & (down < _EYES[1][1])
     eyes &= np.arange(len(seen)) < MESH
     return (seen < 0.3) & (seen[mirrored()] > 0.9) & ~covered & ~eyes
@@ -41,4 +41,4 @@ def side_gain(colours: np.ndarray, seen: np.ndarray, triangles: np.ndarray) -> n
     usual = np.median(np.abs(np.log(ratio[pairs])), axis=0)
     if usual.max() > np.log(GAIN_LIMITS[1]):
         return None
-    return np.clip(spread(ratio, pairs, triangles, template().seam + [0, MESH]), *GAIN_LIMITS)
+    return np.clip(spread(ratio, pairs, triangles, template().seam), *GAIN_LIMITS)

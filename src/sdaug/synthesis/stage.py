@@ -48,19 +48,19 @@ def set_stage(photo: Photo, face: Face, mesh: FaceMesh, size: int = SIZE) -> Sta
     outline = landmarks[list(OVAL), :2]
     person = mesh.person(image)
     head = build_head(landmarks, face.pose, person, inside)
-    posed, flat = head.posed(face.pose)
-    index, front = paint(head, posed, flat, size)
-    triangles = head.triangles[front]
-    follows = interpolate(index, affine_maps(flat[triangles], head.follows[triangles][..., None]))[0]
+    painted = paint(head, face.pose, size)
+    triangles = head.triangles[painted.front]
+    maps = affine_maps(painted.flat[triangles], head.follows[triangles][..., None])
+    follows = interpolate(painted.index, maps)[0]
     matte = np.maximum(person * np.clip(follows * 4, 0, 1), _polygon(outline, size, size / 256))
     matte = cv2.GaussianBlur(matte, (0, 0), 1.0)
     return Stage(
         image=image,
-        plate=_plate(image, inside, person, matte * (follows > 0.6), (index >= 0) & (follows < 0.6), outline),
+        plate=_plate(image, inside, person, matte * (follows > 0.6), (painted.index >= 0) & (follows < 0.6), outline),
         matte=matte,
         untouched=np.where(matte > 0.04, 0, inside).astype(np.float32),
         head=head,
-        texture=find_texture(head, face.pose, image, matte, inside),
+        texture=find_texture(head, painted, image, matte, inside),
     )
 
 

@@ -36,6 +36,11 @@ class Template:
     bend: np.ndarray
     seam: np.ndarray
 
+    @property
+    def points(self) -> np.ndarray:
+        """Landmarks and vertices, in that order: (468 + V, 3)."""
+        return np.concatenate([self.landmarks, self.vertices])
+
 
 def below_jaw(points: np.ndarray) -> np.ndarray:
     """How far `points` (N, 3), in the template's frame, lie below the plane from under the chin to the nape: (N,)."""
@@ -58,7 +63,7 @@ def template() -> Template:
     stiff = _kernel(landmarks, landmarks) + _STIFFNESS * np.eye(len(landmarks))
     bend = np.linalg.solve(stiff, _kernel(landmarks, vertices)).T
     distance = np.linalg.norm(landmarks[list(OVAL), None] - vertices, axis=2)
-    seam = np.column_stack([np.repeat(OVAL, 3), np.argsort(distance, axis=1)[:, :3].ravel()])
+    seam = np.column_stack([np.repeat(OVAL, 3), len(landmarks) + np.argsort(distance, axis=1)[:, :3].ravel()])
     return Template(landmarks, vertices, np.ascontiguousarray(triangles), bend, seam)
 
 

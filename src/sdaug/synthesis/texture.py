@@ -7,12 +7,11 @@ import numpy as np
 
 from sdaug.face.pose import MESH
 from sdaug.synthesis.fill import rough_fill
-from sdaug.synthesis.head import HeadModel, paint
+from sdaug.synthesis.head import HeadModel, Painted
 from sdaug.synthesis.mirror import borrowed, side_gain
 from sdaug.synthesis.raster import affine_maps, interpolate
 from sdaug.synthesis.skin import spread
 from sdaug.synthesis.template import mirrored, template
-from sdaug.types import Pose
 
 FINER = 2
 """The head's colours are kept at this scale: enlarged once, well, they may be looked up simply in every view."""
@@ -41,19 +40,19 @@ class Texture:
     colour: np.ndarray
 
 
-def find_texture(head: HeadModel, pose: Pose, image: np.ndarray, matte: np.ndarray, inside: np.ndarray) -> Texture:
-    """The texture of `head`, which the source `image` (S, S, 3) uint8 RGB shows at `pose`.
+def find_texture(
+    head: HeadModel, painted: Painted, image: np.ndarray, matte: np.ndarray, inside: np.ndarray
+) -> Texture:
+    """The texture of `head`, which the source `image` (S, S, 3) uint8 RGB shows as it is `painted`.
 
     matte, inside: (S, S) float32, 1 where a pixel is the head, and where it lies inside the photo.
     """
     size = len(image)
-    posed, flat = head.posed(pose)
-    index, front = paint(head, posed, flat, size)
-    triangles = head.triangles[front]
+    flat, triangles = painted.flat, head.triangles[painted.front]
     own = cv2.erode((matte > 0.9).astype(np.float32), np.ones((7, 7), np.uint8))
     layer = np.where((own > 0)[..., None], image, rough_fill(image, own))
 
-    seen, known = _seen(head, posed, flat, index, triangles, own, inside)
+    seen, known = _seen(head, painted, own, inside)
     covered = np.isfinite(head.rim[:, 0])
     back = covered & ~known
     seen[back] = 0
@@ -71,11 +70,11 @@ def find_texture(head: HeadModel, pose: Pose, image: np.ndarray, matte: np.ndarr
         guessed |= from_other_side
         colour[borrow] = (colour * gain)[mirrored()[borrow]]
         known |= borrow
-        coarse = index[::4, ::4]
+        coarse = painted.index[::4, ::4]
         lit = np.moveaxis(interpolate(coarse, affine_maps(flat[triangles] / 4, gain[triangles])), 0, 2)
         lit = cv2.GaussianBlur(np.where(coarse[..., None] >= 0, lit, 1.0).astype(np.float32), (0, 0), 1.5)
         halves[1] = cv2.multiply(layer, cv2.resize(lit, (size, size)), dtype=cv2.CV_8U)
-    colour = spread(colour, known | back, head.triangles, template().seam + [0, MESH])
+    colour = spread(colour, known | back, head.triangles, template().seam)
     return Texture(
         corners=corners.astype(np.float32),
         layer=np.hstack([cv2.resize(half, None, fx=FINER, fy=FINER, interpolation=cv2.INTER_CUBIC) for half in halves]),
@@ -86,21 +85,14 @@ def find_texture(head: HeadModel, pose: Pose, image: np.ndarray, matte: np.ndarr
     )
 
 
-def _seen(
-    head: HeadModel,
-    posed: np.ndarray,
-    flat: np.ndarray,
-    index: np.ndarray,
-    triangles: np.ndarray,
-    own: np.ndarray,
-    inside: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
+def _seen(head: HeadModel, painted: Painted, own: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """How far the source shows each vertex, (V,) float32, and whether its colour is there to be read, (V,) bool."""
-    spots = np.round(flat).astype(int)
+    posed, index = painted.posed, painted.index
+    spots = np.round(painted.flat).astype(int)
     within = ((spots >= 0) & (spots < len(index))).all(1)
     rows, columns = spots[:, 1].clip(0, len(index) - 1), spots[:, 0].clip(0, len(index) - 1)
     nearest = index[rows, columns]
-    surface = posed[triangles, 2].mean(1)[nearest]
+    surface = posed[head.triangles[painted.front], 2].mean(1)[nearest]
     unhidden = within & (nearest >= 0) & (posed[:, 2] < surface + _TOLERANCE * head.width)
 
     corners = posed[head.triangles]

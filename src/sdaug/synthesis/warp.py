@@ -7,7 +7,7 @@ import numpy as np
 
 from sdaug.face.pose import MESH
 from sdaug.face.rotation import rotation
-from sdaug.synthesis.head import paint, project
+from sdaug.synthesis.head import Painted, paint, project
 from sdaug.synthesis.raster import affine_maps, facing, interpolate
 from sdaug.synthesis.stage import Stage
 from sdaug.synthesis.texture import FINER
@@ -26,11 +26,10 @@ UNSEEN = 0.25
 def turn(stage: Stage, pose: Pose) -> View:
     """The staged head at `pose`. Vectorised but for the painting of some thousand triangles."""
     head = stage.head
-    posed, flat = head.posed(pose)
-    index, front = paint(head, posed, flat, len(stage.image))
-    rows, columns = _window((index >= 0) | (stage.matte > 0))
-    place = _places(stage, flat, index, front, rows, columns)
-    covered = (index[rows, columns] >= 0).astype(np.float32)
+    painted = paint(head, pose, len(stage.image))
+    rows, columns = _window((painted.index >= 0) | (stage.matte > 0))
+    place = _places(stage, painted, rows, columns)
+    covered = (painted.index[rows, columns] >= 0).astype(np.float32)
 
     layer = cv2.remap(stage.texture.layer, *place.finer, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     own = cv2.remap(stage.texture.matte, *place.source, cv2.INTER_LINEAR)
@@ -46,8 +45,11 @@ def turn(stage: Stage, pose: Pose) -> View:
 
     iris = head.iris @ rotation(pose).T
     iris_flat = project(iris, head.distance) + head.centre[:2]
-    points = np.concatenate([flat[:MESH], iris_flat]), np.concatenate([posed[:MESH, 2], iris[:, 2]])
-    return View(pose, image, valid, valid < UNSEEN, np.column_stack(points).astype(np.float32))
+    flat, depth = (
+        np.concatenate([painted.flat[:MESH], iris_flat]),
+        np.concatenate([painted.posed[:MESH, 2], iris[:, 2]]),
+    )
+    return View(pose, image, valid, valid < UNSEEN, np.column_stack([flat, depth]).astype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -68,12 +70,11 @@ class _Places:
     colour: np.ndarray
 
 
-def _places(
-    stage: Stage, flat: np.ndarray, index: np.ndarray, front: np.ndarray, rows: slice, columns: slice
-) -> _Places:
+def _places(stage: Stage, painted: Painted, rows: slice, columns: slice) -> _Places:
     """`_Places` of the window at `rows` and `columns`; what varies slowly is worked out at fewer pixels."""
+    front, index = painted.front, painted.index[rows, columns]
     triangles = stage.head.triangles[front]
-    corners, source = flat[triangles], stage.texture.corners[front]
+    corners, source = painted.flat[triangles], stage.texture.corners[front]
     stretch = facing(corners) / np.maximum(np.abs(facing(source)), 1e-3)
     trust, valid = (
         np.clip((most - stretch) / (most / 2), 0, 1)[:, None] * stage.texture.seen[triangles]
@@ -84,9 +85,9 @@ def _places(
     soft = np.dstack([trust, valid, opaque])
     maps = affine_maps(corners, np.concatenate([source, soft, stage.texture.colour[triangles]], 2))
 
-    x, y = interpolate(index[rows, columns], maps[:, :2], (rows.start, columns.start))
-    trust, valid, opaque = _coarsely(index[rows, columns], maps[:, 2:5], 2, (rows.start, columns.start)).clip(0, 1)
-    colour = _coarsely(index[rows, columns], maps[:, 5:], 4, (rows.start, columns.start)).clip(0, 255)
+    x, y = interpolate(index, maps[:, :2], (rows.start, columns.start))
+    trust, valid, opaque = _coarsely(index, maps[:, 2:5], 2, (rows.start, columns.start)).clip(0, 1)
+    colour = _coarsely(index, maps[:, 5:], 4, (rows.start, columns.start)).clip(0, 255)
     size = x.shape[::-1]
     return _Places(
         source=(x, y),

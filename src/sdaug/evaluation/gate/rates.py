@@ -80,16 +80,17 @@ def gates_of(people: Sequence[Person], index: int, with_cohort: bool) -> list[Ga
 def table(people: Sequence[Person], noise: Sequence[Any], with_cohort: bool) -> dict[str, Any]:
     """Every rate of one group of people (at least 3). noise: sights of images of nobody."""
     own: list[list[Judgement]] = []
+    own_gates: list[Gate] = []
     classes = ("wrong_person", "unturned_copy", "half_turned", "blurred", "noise")
     refused: dict[str, list[Judgement]] = {name: [] for name in classes}
     for index, person in enumerate(people):
         gates = gates_of(people, index, with_cohort)
+        own_gates.append(gates[index])
         own.append(judge_own(person, gates[index]))
         for name, judgements in judge_wrong(people, index, gates).items():
             refused[name] += judgements
     for index, sight in enumerate(noise):
-        gate = gates_of(people, index % len(people), with_cohort)[index % len(people)]
-        refused["noise"].append(gate.decide(sight, ANGLES[index % len(ANGLES)]))
+        refused["noise"].append(own_gates[index % len(people)].decide(sight, ANGLES[index % len(ANGLES)]))
     kept = [sum(j.accepted for j in judgements) for judgements in own]
     mission = [sum(j.by_rule["mission"] == () for j in judgements) for judgements in own]
     views = [j for judgements in own for j in judgements]

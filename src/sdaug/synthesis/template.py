@@ -25,9 +25,9 @@ class Template:
 
     landmarks: (468, 3) float64 on its surface. vertices: (V, 3) float64 of everything that is not face. triangles:
     (T, 3) int32, wound so that their projected area is positive where their outer side is seen.
-    bend: (V, 468) float64, displacement of the vertices per displacement of the landmarks. seam: (S, 2) int, pairs of a
-    landmark and the vertex that continues the skin beyond it. Drawn from MakeHuman's
-    assets (CC0) by scripts/head_template.py.
+    bend: (V, 468) float64, displacement of the vertices per displacement of the landmarks. seam: (S, 2) int, pairs
+    among `points` of a landmark and the vertex that continues the skin beyond it. Drawn from MakeHuman's assets (CC0)
+    by scripts/head_template.py.
     """
 
     landmarks: np.ndarray

@@ -25,7 +25,6 @@ def evaluate_gain(
     gate: GateSettings | None = None,
     degradation: Degradation | None = None,
     model: ModelSettings | None = None,
-    generation: GenerationSettings | None = None,
     limit: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -37,7 +36,6 @@ def evaluate_gain(
         gate=gate,
         degradation=degradation,
         model=model,
-        generation=generation,
         limit=limit,
         progress=progress or _quiet,
     )
@@ -56,7 +54,6 @@ def gather(
     gate: GateSettings | None = None,
     degradation: Degradation | None = None,
     model: ModelSettings | None = None,
-    generation: GenerationSettings | None = None,
     limit: int | None = None,
     progress: Progress = _quiet,
 ) -> Material:
@@ -72,7 +69,7 @@ def gather(
         extras[name] = [make(person, pack) for person in people]
     judge = gate or GateSettings()
     extras["warp"] = _views(people, pack, judge, progress)
-    extras["diffusion"] = _diffusion(people, pack, judge, model, generation or GenerationSettings())
+    extras["diffusion"] = _diffusion(people, pack, judge, model)
     seen = [_probes(person, pack, degradation or Degradation()) for person in people]
     lost = Counter(name for _, bins in seen for name in bins)
     return Material(
@@ -95,11 +92,7 @@ def _views(people: Sequence[Person], pack: FacePack, gate: GateSettings, progres
 
 
 def _diffusion(
-    people: Sequence[Person],
-    pack: FacePack,
-    gate: GateSettings,
-    model: ModelSettings | None,
-    generation: GenerationSettings,
+    people: Sequence[Person], pack: FacePack, gate: GateSettings, model: ModelSettings | None
 ) -> list[list[Extra]] | str:
     """The arm's views, or why there are none."""
     if model is None:
@@ -107,7 +100,7 @@ def _diffusion(
     from sdaug.synthesis.weights import WeightsError
 
     try:
-        step, close = arms.diffusion(model, generation)
+        step, close = arms.diffusion(model, GenerationSettings())
     except WeightsError as error:
         log.warning("arm diffusion is left out (%s): %s", error.reason.value, error)
         return f"{error.reason.value}: {error}"

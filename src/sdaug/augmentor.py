@@ -219,8 +219,8 @@ class GenerativeAugmentor:
         """The generator, loaded once; without weights or memory the reasons instead, or the error under `strict`."""
         if self._loaded is not None:
             return self._loaded
-        from sdaug.synthesis.diffusion import load_generator
-        from sdaug.synthesis.weights import WeightsError
+        from sdaug.diffusion.generator import load_generator
+        from sdaug.diffusion.weights import WeightsError
 
         started = time.perf_counter()
         try:
@@ -279,7 +279,7 @@ def _diffuse(
     generator: Any, generation: GenerationSettings, kind: ControlKind, view: View, index: int, share: float
 ) -> np.ndarray:
     """One diffusion image; out of memory and non-finite results become GenerationFailed, anything else is a bug."""
-    from sdaug.synthesis.diffusion import NotFinite
+    from sdaug.diffusion.generator import NotFinite
 
     settings = generation.model_copy(update={"strength": generation.strength * share})
     control = control_image(view.landmarks, view.image.shape[0], kind)

@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 
 from sdaug.config import ModelSettings
 from sdaug.measure.environment import version
-from sdaug.synthesis.weights import WeightsError, locate
+from sdaug.diffusion.weights import WeightsError, locate
 
 IMPORTS = (
     "from diffusers import StableDiffusionPipeline",

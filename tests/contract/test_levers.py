@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from sdaug import plugins
 from sdaug.config import GenerationSettings, ModelSettings
 from sdaug.levers import AbstractLever, LeverSkipped
-from sdaug.synthesis.diffusion import load_generator
+from sdaug.diffusion.generator import load_generator
 from sdaug.types import Pose, View
 
 RANDOM = ModelSettings(model_id="random", device="cpu")

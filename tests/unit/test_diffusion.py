@@ -12,9 +12,9 @@ from PIL import Image
 
 from sdaug.config import GenerationSettings, ModelSettings
 from sdaug.plugins import PluginError
-from sdaug.synthesis import diffusion
-from sdaug.synthesis.diffusion import NotFinite, load_generator
-from sdaug.synthesis.weights import WeightsMissing
+from sdaug.diffusion import generator as diffusion
+from sdaug.diffusion.generator import NotFinite, load_generator
+from sdaug.diffusion.weights import WeightsMissing
 from sdaug.types import Pose, Reason, View
 
 RANDOM = ModelSettings(model_id="random", device="cpu")

@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from sdaug import doctor
 from sdaug.cli.doctor import command
 from sdaug.doctor import Check
-from sdaug.synthesis import hub
+from sdaug.diffusion import hub
 
 NOISE = """
 import logging, os, sys, warnings

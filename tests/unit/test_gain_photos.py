@@ -103,7 +103,7 @@ def test_diffusion_that_makes_noise_earns_no_view(astronaut, astronaut_face, emb
 
     fake = SimpleNamespace(generate=generate, close=lambda: asked.append("closed"))
     monkeypatch.setattr(arms, "VIEW_YAWS", (30.0,))
-    monkeypatch.setattr("sdaug.synthesis.diffusion.load_generator", lambda model, levers: fake)
+    monkeypatch.setattr("sdaug.diffusion.generator.load_generator", lambda model, levers: fake)
     shots = [sample("b", 40.0), sample("c", 60.0), sample("d", 70.0), Sample("a", astronaut, astronaut_face)]
     person = as_trial("p", shots)
     step, close = arms.diffusion(ModelSettings(), GenerationSettings(strength=0.4))

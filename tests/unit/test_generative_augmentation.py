@@ -11,8 +11,8 @@ import torch
 from sdaug import GenerativeAugmentor
 from sdaug.config import DEFAULT_MODEL, RunSettings
 from sdaug.face.photo import photo_from_array
-from sdaug.synthesis.diffusion import DiffusionGenerator
-from sdaug.synthesis.weights import WeightsMissing
+from sdaug.diffusion.generator import DiffusionGenerator
+from sdaug.diffusion.weights import WeightsMissing
 from sdaug.types import ANGLES, PhotoError, Reason
 
 
@@ -254,7 +254,7 @@ def test_progress_counts_every_angle(warp, astronaut):
 
 @pytest.mark.parametrize("strict", [False, True])
 def test_memory_that_runs_out_while_loading_degrades_or_is_raised(astronaut, monkeypatch, strict):
-    import sdaug.synthesis.diffusion as diffusion
+    import sdaug.diffusion.generator as diffusion
 
     def fail(*_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")

@@ -17,9 +17,9 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from sdaug.config import DEFAULT_CONTROLNET, PINNED_REVISIONS, GenerationSettings, ModelSettings
 from sdaug.measure.digest import file_sha256
-from sdaug.synthesis import hub, weights
-from sdaug.synthesis.diffusion import NEGATIVE_PROMPT, PROMPT, load_generator
-from sdaug.synthesis.weights import WeightsInvalid, WeightsMissing, load_components, locate, random_components
+from sdaug.diffusion import hub, weights
+from sdaug.diffusion.generator import NEGATIVE_PROMPT, PROMPT, load_generator
+from sdaug.diffusion.weights import WeightsInvalid, WeightsMissing, load_components, locate, random_components
 from sdaug.types import Pose, Reason, View
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
@@ -215,7 +215,7 @@ def test_located_files_are_those_that_are_read(folder):
 def test_locating_reads_no_tensor(folder):
     """Without torch there is nothing to read one into."""
     code = (
-        "import sys; from sdaug.config import ModelSettings; from sdaug.synthesis.weights import locate\n"
+        "import sys; from sdaug.config import ModelSettings; from sdaug.diffusion.weights import locate\n"
         "print(*sorted(locate(ModelSettings(model_id=sys.argv[1]))))\n"
         "assert not {'torch', 'diffusers', 'transformers'} & set(sys.modules)"
     )

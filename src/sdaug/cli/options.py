@@ -62,7 +62,7 @@ def exit_status(photos: str, *usage: type[Exception]) -> Iterator[None]:
     cohort that does not exist and for what else `usage` names. `photos`: what the message calls the photo."""
     from sdaug.cohort import CohortError
     from sdaug.ladder import GenerationFailed
-    from sdaug.synthesis.weights import WeightsError
+    from sdaug.diffusion.weights import WeightsError
 
     try:
         yield

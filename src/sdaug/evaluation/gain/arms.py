@@ -110,7 +110,7 @@ def ungated(views_of: Sequence[Sequence[Extra]]) -> list[list[Extra]]:
 def diffusion(model: ModelSettings, generation: GenerationSettings) -> tuple[Diffuse, Callable[[], None]]:
     """The diffusion step for `views`, and what frees it. Raises WeightsError where the weights are not to be had; what
     goes wrong in a step is raised, for an arm with silent holes would be compared with whole ones."""
-    from sdaug.synthesis.diffusion import load_generator
+    from sdaug.diffusion.generator import load_generator
 
     generator = load_generator(model, {})
 

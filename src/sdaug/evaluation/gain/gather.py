@@ -97,7 +97,7 @@ def _diffusion(
     """The arm's views, or why there are none."""
     if model is None:
         return "not asked for"
-    from sdaug.synthesis.weights import WeightsError
+    from sdaug.diffusion.weights import WeightsError
 
     try:
         step, close = arms.diffusion(model, GenerationSettings())

@@ -12,8 +12,8 @@ import numpy as np
 
 from sdaug import plugins
 from sdaug.config import GenerationSettings, ModelSettings
-from sdaug.synthesis.components import Components
-from sdaug.synthesis.weights import load_components
+from sdaug.diffusion.components import Components
+from sdaug.diffusion.weights import load_components
 from sdaug.types import Reason, View
 
 PROMPT = "a sharp photograph of a person's face, neutral expression, plain background, even light"

@@ -7,9 +7,9 @@ from typing import Any
 
 from sdaug.config import DEFAULT_CONTROLNET, ModelSettings
 from sdaug.measure.digest import file_sha256
-from sdaug.synthesis.components import Components, WeightsError, WeightsInvalid, WeightsMissing
-from sdaug.synthesis.hub import find_folder
-from sdaug.synthesis.random_model import random_components
+from sdaug.diffusion.components import Components, WeightsError, WeightsInvalid, WeightsMissing
+from sdaug.diffusion.hub import find_folder
+from sdaug.diffusion.random_model import random_components
 
 __all__ = [
     "Components", "WeightsError", "WeightsInvalid", "WeightsMissing", "load_components", "locate", "random_components",

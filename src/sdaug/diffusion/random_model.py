@@ -4,7 +4,7 @@ import hashlib
 import importlib
 from typing import Any
 
-from sdaug.synthesis.components import Components
+from sdaug.diffusion.components import Components
 
 
 def random_components(seed: int = 0) -> Components:

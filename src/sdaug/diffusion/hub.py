@@ -3,7 +3,7 @@
 import threading
 from pathlib import Path
 
-from sdaug.synthesis.components import WeightsInvalid, WeightsMissing
+from sdaug.diffusion.components import WeightsInvalid, WeightsMissing
 
 HUB_DEADLINE_S = 3.0
 """How long the hub may take to answer. The promise to the user is 5 s; the rest is for importing its client."""

@@ -4,26 +4,28 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from numbers import Integral
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sdaug import plugins
 from sdaug.choice import choose_face
 from sdaug.cohort import Cohort, without_subject
-from sdaug.config import Config, ControlKind, GenerationSettings, ModelSettings, RunSettings
+from sdaug.config import Config, GenerationSettings, ModelSettings, RunSettings
 from sdaug.face.photo import photo_from_array
 from sdaug.gate import Gate, load_measures, open_gate, overall
-from sdaug.ladder import GenerationFailed, climb_down
+from sdaug.ladder import climb_down
 from sdaug.measure.environment import environment
 from sdaug.measure.memory import meters
 from sdaug.packs import FacePack, check_pack, load_pack
 from sdaug.synthesis.control import control_image
-from sdaug.synthesis.stage import set_stage
+from sdaug.synthesis.stage import Stage, set_stage
 from sdaug.synthesis.warp import turn
-from sdaug.types import ANGLES, AngleResult, Augmentation, Face, Photo, Reason, View
+from sdaug.types import ANGLES, AngleResult, Augmentation, Face, Photo, Pose, Reason, View
+
+if TYPE_CHECKING:
+    from sdaug.batches import Batches
 
 log = logging.getLogger("sdaug")
 
@@ -114,14 +116,24 @@ class GenerativeAugmentor:
         stage = set_stage(photo, source, self.pack.mesh)
         timings["stage_s"] = time.perf_counter() - before
 
-        kind = self.settings.model.drawn_control
-        loaded = diffusion.generator
-        diffuse = None if loaded is None else partial(_diffuse, loaded, generation, kind)
+        turned = [_turned(stage, pose) for pose in ANGLES[: generation.num_angles]]
+        diffuse = self._batches(diffusion, [view for view, _ in turned], generation)
         angles: list[AngleResult] = []
-        for index, pose in enumerate(ANGLES[: generation.num_angles]):
-            began = time.perf_counter()
-            view = turn(stage, pose)
-            angles.append(climb_down(index, view, gate, diffuse, diffusion.unavailable, began, self.settings.strict))
+        for index, (view, seconds) in enumerate(turned):
+            began = time.perf_counter() - seconds
+            untrained = diffuse is not None and diffusion.generator.facts["random"]
+            angles.append(
+                climb_down(
+                    index,
+                    view,
+                    gate,
+                    diffuse,
+                    diffusion.unavailable,
+                    began,
+                    untrained=untrained,
+                    strict=self.settings.strict,
+                )
+            )
             gate = gate.including(angles[-1])
             if progress is not None:
                 progress(index + 1, generation.num_angles)
@@ -215,11 +227,23 @@ class GenerativeAugmentor:
         others, facts = without_subject(cohort, self.pack, photo.sha256, vector)
         return replace(gate, cohort=others.vectors), facts
 
+    def _batches(self, diffusion: _Loaded, views: list[View], generation: GenerationSettings) -> "Batches | None":
+        """What makes these angles by diffusion; None where it is not asked for or not to be had."""
+        from sdaug.batches import Batches
+        from sdaug.diffusion.generator import Job
+
+        if diffusion.generator is None:
+            return None
+        kind = self.settings.model.drawn_control
+        jobs = [Job(i, view, control_image(view.landmarks, len(view.image), kind)) for i, view in enumerate(views)]
+        return Batches(diffusion.generator, jobs, generation)
+
     def _diffusion(self) -> _Loaded:
         """The generator, loaded once; without weights or memory the reasons instead, or the error under `strict`."""
         if self._loaded is not None:
             return self._loaded
-        from sdaug.diffusion.generator import load_generator
+        from sdaug.diffusion.descent import out_of_memory
+        from sdaug.diffusion.load import load_generator
         from sdaug.diffusion.weights import WeightsError
 
         started = time.perf_counter()
@@ -275,31 +299,10 @@ def _checked(settings: RunSettings) -> RunSettings:
     return settings
 
 
-def _diffuse(
-    generator: Any, generation: GenerationSettings, kind: ControlKind, view: View, index: int, share: float
-) -> np.ndarray:
-    """One diffusion image; out of memory and non-finite results become GenerationFailed, anything else is a bug."""
-    from sdaug.diffusion.generator import NotFinite
-
-    settings = generation.model_copy(update={"strength": generation.strength * share})
-    control = control_image(view.landmarks, view.image.shape[0], kind)
-    try:
-        return next(iter(generator.generate([view], [control], settings, indices=[index])))
-    except NotFinite as error:
-        raise GenerationFailed(Reason.NOT_FINITE, str(error)) from error
-    except (MemoryError, RuntimeError) as error:
-        if not out_of_memory(error):
-            raise
-        raise GenerationFailed(Reason.OUT_OF_MEMORY, str(error)) from error
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that memory ran out: Python's, PyTorch's on CPU and GPU, Tegra's assertion about NVML."""
-    if isinstance(error, MemoryError) or "NVML_SUCCESS == r" in str(error):
-        return True
-    from accelerate.utils.memory import should_reduce_batch_size
-
-    return isinstance(error, Exception) and should_reduce_batch_size(error)
+def _turned(stage: Stage, pose: Pose) -> tuple[View, float]:
+    """The view, and the seconds it took."""
+    started = time.perf_counter()
+    return turn(stage, pose), time.perf_counter() - started
 
 
 def _where(generator: Any) -> tuple[str, str]:

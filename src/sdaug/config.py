@@ -14,12 +14,14 @@ RENAMED_MODELS = {"runwayml/stable-diffusion-v1-5": DEFAULT_MODEL}
 PINNED_REVISIONS = {
     DEFAULT_MODEL: "451f4fe16113bff5a5d2269ed5ad43b0592e9a14",
     DEFAULT_CONTROLNET: "f6ed75cc495674bea8bf7409ef3d0e5bfb7d8c90",
+    "ByteDance/Hyper-SD": "bc08d970a87c74c71209491d64e3525845698863",
 }
-"""Hub revisions used where none is given, as recorded by public projects that loaded these models (the first by many,
-the second by two); not looked up on the hub itself."""
+"""Hub revisions used where none is given, as recorded by public projects that loaded these models (the first and the
+last by many, the second by two); not looked up on the hub itself."""
 
 Backend = Literal["diffusion", "warp"]
 ControlKind = Literal["mediapipe_face", "openpose"]
+SchedulerName = Literal["ddim", "ddim_trailing", "euler", "dpmsolver++", "lcm", "tcd"]
 
 
 def nearest(word: str, known: list[str]) -> str:
@@ -39,11 +41,46 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
+class FaceIdSettings(Config):
+    """IP-Adapter-FaceID: a face embedding steers the UNet beside the prompt.
+
+    adapter_id: a hub id, a folder that holds `weight_name`, or the file itself. allow_pickle: whether a file that is no
+    safetensors may be read (tensors only, no code is run); the published one is a pickle. scale: of the attention to
+    the face; lora_scale: of the LoRA part that comes in the same file.
+    """
+
+    adapter_id: str = "h94/IP-Adapter-FaceID"
+    weight_name: str = "ip-adapter-faceid_sd15.bin"
+    revision: str | None = None
+    allow_pickle: bool = False
+    scale: float = Field(default=0.6, ge=0.0, le=2.0)
+    lora_scale: float = Field(default=0.7, ge=0.0, le=2.0)
+
+
+LoraKind = Literal["lcm", "hyper_sd_4_steps", "hyper_sd_8_steps_cfg"]
+
+
+class LoraSettings(Config):
+    """A few-step LoRA. kind: how it was distilled, which fixes its scheduler and whether guidance may be on.
+
+    lora_id: a hub id, a folder that holds `weight_name`, or the file itself. Unset, both are the kind's own on the hub.
+    """
+
+    kind: LoraKind
+    lora_id: str | None = None
+    weight_name: str | None = None
+    revision: str | None = None
+    scale: float = Field(default=1.0, ge=0.0, le=2.0)
+
+
 class ModelSettings(Config):
     """How weights are read. `model_id`: a hub id, a folder in diffusers layout, or "random" (small and seeded).
 
     control_kind, controlnet_subfolder: what the ControlNet was trained on and where it lies in its repository; unset,
     they follow from `controlnet_id`: openpose's is known, any other is taken for one like CrucibleAI's.
+    unet_id: a hub id or folder whose UNet stands in for the model's own, Arc2Face's for one; it lies in
+    `unet_subfolder`, which unset is "arc2face". allow_pickle: whether a network that is there only as a pickle may be
+    read (tensors only, no code is run). safety_checker: "on" reads the model's own, where it has one.
     """
 
     model_id: str = DEFAULT_MODEL
@@ -52,6 +89,13 @@ class ModelSettings(Config):
     controlnet_revision: str | None = None
     controlnet_subfolder: str | None = None
     control_kind: ControlKind | None = None
+    unet_id: str | None = None
+    unet_revision: str | None = None
+    unet_subfolder: str | None = None
+    allow_pickle: bool = False
+    safety_checker: Literal["off", "on"] = "off"
+    face_id: FaceIdSettings | None = None
+    lora: LoraSettings | None = None
     device: str = "cuda"
 
     @field_validator("model_id")
@@ -91,13 +135,30 @@ class ModelSettings(Config):
 
 
 class GenerationSettings(Config):
-    """What is passed per call, under diffusers' names. `strength` 0..1: how far the warp is noised before denoising."""
+    """What is passed per call, under diffusers' names where diffusers has one.
+
+    num_inference_steps: of the whole noise schedule; a strength s runs the last int(num_inference_steps * s) of them.
+    scheduler: None is the model's own. strength: 0..1, how far what the photo shows is noised; hole_strength: the same
+    where it shows nothing. guidance_start, guidance_end, control_guidance_start, control_guidance_end: 0..1, the part
+    of the steps run with guidance (where guidance_scale is above 1) and with ControlNet. controlnet_interval: ControlNet
+    runs at every n-th of those, and its features are reused between. size: pixels a side that diffusion works at.
+    batch_size: angles denoised together; None is as many as there are.
+    """
 
     num_angles: int = Field(default=5, ge=1, le=10)
     num_inference_steps: int = Field(default=20, ge=1, le=1000)
+    scheduler: SchedulerName | None = None
     guidance_scale: float = Field(default=1.0, ge=0.0)
+    guidance_start: float = Field(default=0.0, ge=0.0, le=1.0)
+    guidance_end: float = Field(default=1.0, ge=0.0, le=1.0)
     controlnet_conditioning_scale: float = Field(default=0.65, ge=0.0)
-    strength: float = Field(default=0.45, gt=0.0, le=1.0)
+    control_guidance_start: float = Field(default=0.0, ge=0.0, le=1.0)
+    control_guidance_end: float = Field(default=1.0, ge=0.0, le=1.0)
+    controlnet_interval: int = Field(default=1, ge=1)
+    strength: float = Field(default=0.3, gt=0.0, le=1.0)
+    hole_strength: float = Field(default=0.9, gt=0.0, le=1.0)
+    size: int = Field(default=512, ge=64, le=1024, multiple_of=64)
+    batch_size: int | None = Field(default=None, ge=1, le=10)
     seed: int = Field(default=0, ge=0)
 
     @field_validator("*", mode="before")

@@ -25,8 +25,24 @@ class GenerationFailed(RuntimeError):
         self.reason = reason
 
 
-Diffuse = Callable[[View, int, float], np.ndarray]
-"""(view, angle index, share of the strength) -> image (S, S, 3) uint8 RGB; raises GenerationFailed."""
+@dataclass(frozen=True)
+class Diffused:
+    """A diffusion image of one angle.
+
+    image: (S, S, 3) uint8 RGB, the photo's own pixels where it shows them. raw: as diffusion left it. steps: why it was
+    made with less than was asked for (memory). share_s: this angle's part of the work; waited_s: how long it took to
+    come, which for the first of a batch is the whole batch.
+    """
+
+    image: np.ndarray
+    raw: np.ndarray
+    steps: tuple[Reason, ...] = ()
+    share_s: float = 0.0
+    waited_s: float = 0.0
+
+
+Diffuse = Callable[[int, float], Diffused]
+"""(angle index, share of the strength) -> its image; raises GenerationFailed."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +54,10 @@ class Candidate:
     judgement: Judgement
 
 
-def raw_output(gate: Gate, view: View, image: np.ndarray, judgement: Judgement) -> RawOutput:
+def raw_output(gate: Gate, view: View, image: np.ndarray) -> RawOutput:
     """A diffusion image as it came, compared at the landmarks it was asked to have."""
     face = face_from_landmarks(view.landmarks, 0.0)
-    return RawOutput(image, gate.similarity(image, face), judgement)
+    return RawOutput(image, gate.similarity(image, face), gate.judge(image, view.pose))
 
 
 def climb_down(
@@ -51,35 +67,43 @@ def climb_down(
     diffuse: Diffuse | None,
     unavailable: tuple[Reason, ...],
     started: float,
+    *,
+    untrained: bool = False,
     strict: bool = False,
 ) -> AngleResult:
     """The best accepted image of one angle.
 
     diffuse: None where diffusion is not asked for or not to be had, `unavailable` says why. started:
-    time.perf_counter() at the beginning of the angle's work. strict: no rung but the one asked for; GenerationFailed is
-    raised, and what the gate refuses stays refused.
+    time.perf_counter() at the beginning of the angle's work. untrained: the weights are random, so that what diffusion
+    makes is recorded but never kept. strict: no rung but the one asked for; GenerationFailed is raised, and what the
+    gate refuses stays refused.
     """
     degraded = list(unavailable)
     raw: RawOutput | None = None
-    last: Judgement | None = None
-    rungs = (("diffusion", 1.0), ("diffusion_reduced", REDUCED))[: 1 if strict else 2]
-    for rung, share in rungs if diffuse else ():
+    rungs: tuple[tuple[Rung, float], ...] = (("diffusion", 1.0), ("diffusion_reduced", REDUCED))
+    for rung, share in rungs[: 1 if strict or untrained else 2] if diffuse else ():
         assert diffuse is not None
         try:
-            image = diffuse(view, index, share)
+            made = diffuse(index, share)
         except GenerationFailed as failure:
             if strict:
                 raise
             log.info("angle %d: diffusion failed: %s", index, failure)
             degraded.append(failure.reason)
             break
-        last = gate.judge(image, view.pose)
+        started += made.waited_s - made.share_s
+        degraded.extend(made.steps)
         if raw is None:
-            raw = raw_output(gate, view, image, last)
+            raw = raw_output(gate, view, made.raw)
+        if untrained:
+            degraded.append(Reason.RANDOM_WEIGHTS)
+            break
+        last = gate.judge(made.image, view.pose)
         if last.accepted:
-            return _result(index, view, Candidate(rung, image, last), degraded, raw, started)  # type: ignore[arg-type]
+            kept = Candidate("diffusion_reduced" if made.steps else rung, made.image, last)
+            return _result(index, view, kept, degraded, raw, started)
         if strict:
-            return _result(index, view, Candidate("refused", image, last), degraded, raw, started)
+            return _result(index, view, Candidate("refused", made.image, last), degraded, raw, started)
         degraded.extend(last.reasons)
     last = gate.judge(view.image, view.pose)
     offered = Candidate("warp" if last.accepted else "refused", view.image, last)

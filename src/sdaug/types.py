@@ -45,6 +45,7 @@ class Reason(str, Enum):
     WEIGHTS_INVALID = "weights_invalid"
     OUT_OF_MEMORY = "out_of_memory"
     NOT_FINITE = "not_finite"
+    BLACK_IMAGE = "black_image"
     NO_GPU = "no_gpu"
     RANDOM_WEIGHTS = "random_weights"
 

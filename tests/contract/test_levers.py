@@ -9,7 +9,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from sdaug import plugins
 from sdaug.config import GenerationSettings, ModelSettings
 from sdaug.levers import AbstractLever, LeverSkipped
-from sdaug.diffusion.generator import load_generator
+from sdaug.diffusion.generator import Job
+from sdaug.diffusion.load import load_generator
 from sdaug.types import Pose, View
 
 RANDOM = ModelSettings(model_id="random", device="cpu")
@@ -30,14 +31,14 @@ class Trace(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def what_runs(pipe) -> list[tuple]:
+def what_runs(pipeline) -> list[tuple]:
     """The operations of a denoising step and a decoding, for a batch of two."""
-    dtype, device = pipe.unet.dtype, pipe.device
+    dtype, device = pipeline.dtype, pipeline.device
     latents = torch.zeros(2, 4, 8, 8, dtype=dtype, device=device)
-    prompt = torch.zeros(2, 77, pipe.unet.config.cross_attention_dim, dtype=dtype, device=device)
+    prompt = torch.zeros(2, 77, pipeline.unet.config.cross_attention_dim, dtype=dtype, device=device)
     with torch.no_grad(), Trace() as trace:
-        pipe.unet(latents, 500, prompt)
-        pipe.vae.decode(latents)
+        pipeline.unet(latents, 500, prompt)
+        pipeline.vae.decode(latents)
     return trace.operations
 
 
@@ -53,8 +54,8 @@ def images(generator) -> list[np.ndarray]:
     image = np.add.outer(np.arange(SIDE), np.arange(SIDE)).astype(np.uint8)[..., None].repeat(3, 2)
     mask = np.zeros((SIDE, SIDE), bool)
     view = View(Pose(0, 0), image, mask.astype(np.float32), mask, np.zeros((478, 3), np.float32))
-    settings = GenerationSettings(num_inference_steps=2, strength=1.0, guidance_scale=2.0)
-    return list(generator.generate([view] * 2, [image] * 2, settings))
+    settings = GenerationSettings(num_inference_steps=2, hole_strength=1.0, guidance_scale=2.0, size=SIDE)
+    return [made.image for made in generator.generate([Job(i, view, image) for i in range(2)], settings)]
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +93,8 @@ def test_a_lever_says_what_it_trades(name):
 @pytest.mark.parametrize("name", LEVERS)
 def test_a_lever_changes_what_runs(name, plain):
     generator = apply_or_skip(name)
-    assert what_runs(plain.pipe) == what_runs(plain.pipe)
-    assert what_runs(generator.pipe) != what_runs(plain.pipe)
+    assert what_runs(plain.pipeline) == what_runs(plain.pipeline)
+    assert what_runs(generator.pipeline) != what_runs(plain.pipeline)
     generator.close()
 
 
@@ -111,7 +112,7 @@ def test_a_lever_keeps_shape_and_determinism_and_stays_near_the_plain_image(name
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_precision_changes_raw_pixels(dtype, plain):
     generator = load_generator(RANDOM, {"precision": {"dtype": dtype}})
-    assert {str(p.dtype) for p in generator.pipe.vae.parameters()} == {f"torch.{dtype}"}
+    assert {str(p.dtype) for p in generator.pipeline.vae.parameters()} == {f"torch.{dtype}"}
     assert generator.facts["dtype"] == dtype
     assert not np.array_equal(images(generator), images(plain))
     generator.close()

@@ -11,21 +11,23 @@ import torch
 from PIL import Image
 
 from sdaug.config import GenerationSettings, ModelSettings
-from sdaug.plugins import PluginError
-from sdaug.diffusion import generator as diffusion
-from sdaug.diffusion.generator import NotFinite, load_generator
+from sdaug.diffusion import load as loading
+from sdaug.diffusion.generator import Generated, Job
+from sdaug.diffusion.load import load_generator
 from sdaug.diffusion.weights import WeightsMissing
+from sdaug.plugins import PluginError
 from sdaug.types import Pose, Reason, View
 
 RANDOM = ModelSettings(model_id="random", device="cpu")
 SIDE = 64
 
 
-def view(seed: int = 0, side: int = SIDE) -> View:
+def view(seed: int = 0, side: int = SIDE, valid: float = 0.0) -> View:
+    """A coarse picture of which `valid` is the person's own everywhere: 0, so that diffusion makes all of it."""
     coarse = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
     image = np.asarray(Image.fromarray(coarse).resize((side, side)))
-    none = np.zeros((side, side), bool)
-    return View(Pose(0, 0), image, np.ones((side, side), np.float32), none, np.zeros((478, 3), np.float32))
+    own = np.full((side, side), valid, np.float32)
+    return View(Pose(0, 0), image, own, own < 0.25, np.zeros((478, 3), np.float32))
 
 
 def control(side: int = SIDE) -> np.ndarray:
@@ -34,8 +36,12 @@ def control(side: int = SIDE) -> np.ndarray:
     return image
 
 
+def jobs(count: int, *, first: int = 0, **kwargs) -> list[Job]:
+    return [Job(i, view(seed=i, **kwargs), control()) for i in range(first, first + count)]
+
+
 def settings(**changes) -> GenerationSettings:
-    return GenerationSettings.model_validate(dict(num_inference_steps=2, strength=0.9) | changes)
+    return GenerationSettings.model_validate(dict(num_inference_steps=2, size=SIDE) | changes)
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +59,16 @@ def own_generator():
     made.close()
 
 
-def one(generator, control_image=None, seen=None, **changes) -> np.ndarray:
+def made(generator, control_image=None, seen=None, **changes) -> Generated:
     control_image = control() if control_image is None else control_image
-    return next(generator.generate([seen or view()], [control_image], settings(**changes)))
+    (result,) = generator.generate([Job(0, seen or view(), control_image)], settings(**changes))
+    return result
+
+
+def one(generator, control_image=None, seen=None, **changes) -> np.ndarray:
+    result = made(generator, control_image, seen, **changes)
+    assert result.failure is None and result.image is not None
+    return result.image
 
 
 def difference(a: np.ndarray, b: np.ndarray) -> float:
@@ -66,7 +79,7 @@ def difference(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def test_an_image_is_uint8_rgb_with_contrast(generator):
-    image = one(generator, control_image=control(512), seen=view(side=512))
+    image = one(generator, control_image=control(512), seen=view(side=512), size=512)
     assert image.shape == (512, 512, 3) and image.dtype == np.uint8
     assert image.std() > 10 and ((image > 0) & (image < 255)).mean() > 0.9
 
@@ -80,54 +93,88 @@ def test_every_setting_and_input_changes_the_image(generator):
     base = one(generator)
     for changes in (
         dict(num_inference_steps=4),
-        dict(strength=1.0),
-        dict(guidance_scale=5.0),
+        dict(hole_strength=1.0),
+        dict(guidance_scale=50.0),
+        dict(scheduler="euler"),
         dict(controlnet_conditioning_scale=0.1),
+        dict(num_inference_steps=4, control_guidance_start=0.5),
+        dict(num_inference_steps=4, control_guidance_end=0.5),
+        dict(size=128),
         dict(control_image=255 - control()),
         dict(seen=view(seed=1)),
     ):
         assert difference(base, one(generator, **changes)) > 0.2, changes
+    for less, changes in (
+        (dict(guidance_scale=50.0, num_inference_steps=4), dict(guidance_start=0.5)),
+        (dict(guidance_scale=50.0, num_inference_steps=4), dict(guidance_end=0.5)),
+        (dict(num_inference_steps=4), dict(controlnet_interval=2)),
+    ):
+        assert not np.array_equal(one(generator, **less), one(generator, **less, **changes)), changes
 
 
-def test_it_equals_the_stock_pipeline_pixel_for_pixel(generator):
-    seed = int(np.random.SeedSequence([0, 0]).generate_state(1, np.uint64)[0])
-    stock = generator.pipe(
-        image=Image.fromarray(view().image),
-        control_image=Image.fromarray(control()),
-        strength=0.6,
-        num_inference_steps=5,
-        guidance_scale=3.0,
-        controlnet_conditioning_scale=0.65,
-        generator=torch.Generator("cpu").manual_seed(seed),
-        prompt_embeds=generator.prompt_embeds,
-        negative_prompt_embeds=generator.negative_prompt_embeds,
-    ).images[0]
-    ours = one(generator, num_inference_steps=5, strength=0.6, guidance_scale=3.0)
-    assert np.array_equal(ours, np.asarray(stock))
+def test_strength_is_for_what_the_photo_shows_and_hole_strength_for_the_rest(generator):
+    shown, unseen = view(valid=1.0), view(valid=0.0)
+    less, more = dict(strength=0.25, num_inference_steps=4), dict(strength=1.0, num_inference_steps=4)
+    assert not np.array_equal(
+        made(generator, seen=shown, **less).diffused, made(generator, seen=shown, **more).diffused
+    )
+    assert np.array_equal(made(generator, seen=unseen, **less).diffused, made(generator, seen=unseen, **more).diffused)
+
+
+def test_the_photos_own_pixels_stay_and_only_the_others_are_diffused(generator):
+    seen = view(side=512)
+    valid = np.zeros((512, 512), np.float32)
+    valid[:, :256] = 1
+    half = View(seen.pose, seen.image, valid, valid < 0.25, seen.landmarks)
+    result = made(generator, control_image=control(512), seen=half, size=512)
+    assert np.array_equal(result.image[:, :200], half.image[:, :200])
+    assert np.array_equal(result.image[:, 256:], result.diffused[:, 256:])
+    assert difference(result.diffused[:, :200], half.image[:, :200]) > 1
+    gap = result.diffused.astype(float) - half.image
+    share = ((result.image - half.image.astype(float)) * gap).sum((0, 2)) / (gap**2).sum((0, 2))
+    assert share[230] < 0.05 and share[255] > 0.8 and np.abs(np.diff(share)).max() < 0.15, (
+        "the two meet without an edge"
+    )
 
 
 def test_an_angles_image_depends_on_its_index_and_not_on_the_others(generator):
-    views, controls = [view(seed=i) for i in range(3)], [control()] * 3
-    three = list(generator.generate(views, controls, settings()))
-    two = list(generator.generate(views[:2], controls[:2], settings()))
-    alone = list(generator.generate(views[2:], controls[2:], settings(), indices=[2]))
-    assert len(three) == 3 and len(two) == 2
+    three = list(generator.generate(jobs(3), settings()))
+    two = list(generator.generate(jobs(2), settings(batch_size=1)))
+    alone = list(generator.generate(jobs(1, first=2), settings()))
+    assert [result.index for result in three] == [0, 1, 2]
     for a, b in zip(three, [*two, *alone], strict=True):
-        assert np.array_equal(a, b)
-    same_view_twice = list(generator.generate([view()] * 2, controls[:2], settings()))
-    assert difference(*same_view_twice) > 5
+        assert np.abs(a.image.astype(int) - b.image).max() <= 1
+    same_view_twice = [Job(0, view(), control()), Job(1, view(), control())]
+    assert difference(*(result.image for result in generator.generate(same_view_twice, settings()))) > 5
 
 
-def test_images_are_made_when_asked_for(generator):
+def test_batches_are_of_the_size_asked_for_and_made_when_asked_for(generator):
     calls = []
-    hook = generator.pipe.unet.register_forward_hook(lambda *_: calls.append(1))
-    images = generator.generate([view(), view()], [control()] * 2, settings())
-    assert len(calls) == 0
-    next(images)
-    first = len(calls)
-    next(images)
+    hook = generator.pipeline.unet.register_forward_hook(lambda _, args, __: calls.append(len(args[0])))
+    results = generator.generate(jobs(5), settings(num_inference_steps=1, batch_size=2))
+    assert calls == []
+    first = next(results)
+    assert calls == [2] and first.batch == 2
+    rest = list(results)
     hook.remove()
-    assert 0 < first < len(calls)
+    assert calls == [2, 2, 1] and rest[-1].batch == 1
+
+
+def test_the_photo_is_encoded_once_and_the_control_image_once_a_batch(own_generator):
+    calls = {"encoder": 0, "hint": 0}
+
+    def count(name):
+        def hook(*_):
+            calls[name] += 1
+
+        return hook
+
+    own_generator.pipeline.vae.encoder.register_forward_hook(count("encoder"))
+    own_generator.pipeline.hint.register_forward_hook(count("hint"))
+    list(own_generator.generate(jobs(3), settings(num_inference_steps=4)))
+    assert calls == {"encoder": 3, "hint": 1}
+    list(own_generator.generate(jobs(3), settings(hole_strength=0.5)))
+    assert calls == {"encoder": 3, "hint": 2}
 
 
 @pytest.mark.parametrize(
@@ -135,10 +182,10 @@ def test_images_are_made_when_asked_for(generator):
 )
 def test_denoising_steps_are_steps_times_strength_but_at_least_one(generator, steps, strength, run):
     calls = []
-    hook = generator.pipe.unet.register_forward_hook(lambda *_: calls.append(1))
-    one(generator, num_inference_steps=steps, strength=strength)
+    hook = generator.pipeline.unet.register_forward_hook(lambda *_: calls.append(1))
+    result = made(generator, num_inference_steps=steps, hole_strength=strength)
     hook.remove()
-    assert len(calls) == run
+    assert len(calls) == run == result.evaluations.unet
 
 
 def test_the_global_random_state_is_neither_used_nor_changed(generator):
@@ -155,28 +202,43 @@ def test_the_global_random_state_is_neither_used_nor_changed(generator):
 @pytest.mark.parametrize("part", ["unet", "vae"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_what_is_not_finite_is_never_a_picture(own_generator, part, value):
-    layer = own_generator.pipe.unet.conv_out if part == "unet" else own_generator.pipe.vae.decoder.conv_out
+    pipeline = own_generator.pipeline
+    layer = pipeline.unet.conv_out if part == "unet" else pipeline.vae.decoder.conv_out
     torch.nn.init.constant_(layer.bias, value)
-    with pytest.raises(NotFinite, match="of angle 0: .* are not finite") as caught:
-        one(own_generator)
-    assert caught.value.reason is Reason.NOT_FINITE
+    result = made(own_generator)
+    assert (result.image, result.diffused, result.failure) == (None, None, Reason.NOT_FINITE)
+    assert "angle 0" in result.message
+
+
+def test_one_bad_image_of_a_batch_takes_no_other_with_it(own_generator):
+    def spoil(_, __, output):
+        output[0][1] = float("nan")
+
+    own_generator.pipeline.unet.register_forward_hook(spoil)
+    results = list(own_generator.generate(jobs(3), settings()))
+    assert [result.failure for result in results] == [None, Reason.NOT_FINITE, None]
+
+
+def test_a_black_image_is_never_a_picture(own_generator):
+    torch.nn.init.zeros_(own_generator.pipeline.vae.decoder.conv_out.weight)
+    torch.nn.init.constant_(own_generator.pipeline.vae.decoder.conv_out.bias, -5.0)
+    result = made(own_generator)
+    assert (result.image, result.failure) == (None, Reason.BLACK_IMAGE)
 
 
 def test_images_of_the_wrong_kind_are_refused_at_once(generator):
-    good = [view()], [control()]
-    for views, controls, message in (
-        (good[0], [], "1 views, 0 control images and 1 indices"),
-        (good[0], [control(32)], r"control image 0 is uint8 \(32, 32, 3\); uint8 \(64, 64, 3\) expected"),
-        (good[0], [control().astype(np.float32)], "control image 0 is float32"),
-        (good[0], [control()[..., 0]], r"control image 0 is uint8 \(64, 64\)"),
-        ([view(side=60)], [control(60)], "a multiple of 8"),
+    for job, message in (
+        (Job(0, view(), control(32)), r"control image 0 is uint8 \(32, 32, 3\); uint8 \(64, 64, 3\) expected"),
+        (Job(0, view(), control().astype(np.float32)), "control image 0 is float32"),
+        (Job(0, view(), control()[..., 0]), r"control image 0 is uint8 \(64, 64\)"),
+        (Job(0, view(side=60), control(60)), "a multiple of 8"),
     ):
         with pytest.raises(ValueError, match=message):
-            generator.generate(views, controls, settings())
+            generator.generate([job], settings())
 
 
 def test_lever_and_device_names_are_checked_before_weights_are_looked_for(monkeypatch):
-    monkeypatch.setattr(diffusion, "load_components", lambda _: pytest.fail("weights were looked for"))
+    monkeypatch.setattr(loading, "load_components", lambda _: pytest.fail("weights were looked for"))
     with pytest.raises(PluginError, match="unknown lever 'vae_slicin'; did you mean 'vae_slicing'"):
         load_generator(RANDOM, {"vae_slicin": {}})
     with pytest.raises(ValueError, match="unknown device 'gpu'"):
@@ -197,46 +259,46 @@ def test_facts_say_what_runs_and_are_json(generator):
     assert facts["revision"] is None and facts["safety_checker"] == "absent" and facts["degraded"] == []
     assert facts["reasons"] == ["random_weights"]
     assert (facts["device"], facts["dtype"], facts["scheduler"]) == ("cpu", "float32", "DDIMScheduler")
-    assert facts["parameters"]["unet"] == sum(p.numel() for p in generator.pipe.unet.parameters())
+    assert facts["parameters"]["unet"] == sum(p.numel() for p in generator.pipeline.unet.parameters())
     assert {len(digest) for digest in facts["sha256"].values()} == {64}
 
 
 def test_no_gpu_is_the_cpu_in_float32_warned_of_once_and_recorded(monkeypatch, caplog):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with caplog.at_level(logging.WARNING, logger="sdaug"):
-        made = load_generator(ModelSettings(model_id="random", device="cuda"), {})
+        loaded = load_generator(ModelSettings(model_id="random", device="cuda"), {})
     assert [record.name for record in caplog.records if record.name.startswith("sdaug")] == ["sdaug.diffusion"]
-    assert (made.facts["device"], made.facts["dtype"], made.facts["degraded"]) == ("cpu", "float32", ["no_gpu"])
-    made.close()
+    assert (loaded.facts["device"], loaded.facts["dtype"], loaded.facts["degraded"]) == ("cpu", "float32", ["no_gpu"])
+    loaded.close()
 
 
 def test_a_lever_changes_what_runs_and_is_recorded(generator):
-    made = load_generator(RANDOM, {"precision": {"dtype": "bfloat16"}, "attention_slicing": {}})
-    assert made.facts["dtype"] == "bfloat16"
-    assert made.facts["levers"] == {"precision": {"dtype": "bfloat16"}, "attention_slicing": {"slice_size": "auto"}}
-    assert 0 < difference(one(made), one(generator)) < 10
-    made.close()
+    loaded = load_generator(RANDOM, {"precision": {"dtype": "bfloat16"}, "attention_slicing": {}})
+    assert loaded.facts["dtype"] == "bfloat16"
+    assert loaded.facts["levers"] == {"precision": {"dtype": "bfloat16"}, "attention_slicing": {"slice_size": "auto"}}
+    assert 0 < difference(one(loaded), one(generator)) < 10
+    loaded.close()
 
 
 # -- giving the memory back
 
 
 def test_close_frees_the_networks_and_is_final():
-    made = load_generator(RANDOM, {})
-    one(made)
-    networks = [weakref.ref(getattr(made.pipe, name)) for name in ("unet", "controlnet", "vae")]
-    held = made.pipe.unet.conv_in.weight
-    made.close()
+    loaded = load_generator(RANDOM, {})
+    one(loaded)
+    networks = [weakref.ref(getattr(loaded.pipeline, name)) for name in ("unet", "controlnet", "vae")]
+    held = loaded.pipeline.unet.conv_in.weight
+    loaded.close()
     del held
     gc.collect()
     assert [network() for network in networks] == [None] * 3
     with pytest.raises(RuntimeError, match="closed"):
-        one(made)
-    made.close()
+        one(loaded)
+    loaded.close()
 
 
 def test_close_frees_the_memory_of_a_network_that_something_else_still_holds():
-    made = load_generator(RANDOM, {})
-    unet = made.pipe.unet
-    made.close()
+    loaded = load_generator(RANDOM, {})
+    unet = loaded.pipeline.unet
+    loaded.close()
     assert {parameter.device.type for parameter in unet.parameters()} == {"meta"}

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from sdaug.config import GateSettings, GenerationSettings, ModelSettings
+from sdaug.diffusion.generator import Generated
+from sdaug.diffusion.schedule import Evaluations
 from sdaug.evaluation.gain import arms
 from sdaug.evaluation.gain.faceset import Degradation, Sample, as_trial, degraded, enlarged, read_people, yaw_bin
 from sdaug.evaluation.gain.gather import gather
@@ -97,19 +99,20 @@ def test_diffusion_that_makes_noise_earns_no_view(astronaut, astronaut_face, emb
     """What the gate refuses stays refused: the warp, which would pass, is an arm of its own."""
     asked = []
 
-    def generate(views, controls, settings, *, indices):
-        asked.append((views[0].pose.yaw_deg, controls[0].shape, settings.strength, indices))
-        return iter([np.random.default_rng(0).integers(0, 256, (512, 512, 3), dtype=np.uint8)])
+    def generate(jobs, settings, *, identity):
+        asked.append([(job.index, job.view.pose.yaw_deg, job.control_image.shape) for job in jobs])
+        noise = np.random.default_rng(0).integers(0, 256, (512, 512, 3), dtype=np.uint8)
+        return iter([Generated(job.index, noise, noise, Evaluations(1, 0, 1, 0), 2) for job in jobs])
 
-    fake = SimpleNamespace(generate=generate, close=lambda: asked.append("closed"))
+    fake = SimpleNamespace(generate=generate, close=lambda: asked.append("closed"), settings_for=lambda given: given)
     monkeypatch.setattr(arms, "VIEW_YAWS", (30.0,))
-    monkeypatch.setattr("sdaug.diffusion.generator.load_generator", lambda model, levers: fake)
+    monkeypatch.setattr("sdaug.diffusion.load.load_generator", lambda model, levers: fake)
     shots = [sample("b", 40.0), sample("c", 60.0), sample("d", 70.0), Sample("a", astronaut, astronaut_face)]
     person = as_trial("p", shots)
-    step, close = arms.diffusion(ModelSettings(), GenerationSettings(strength=0.4))
-    assert not any(extra.accepted for extra in arms.views(person, embedded, GateSettings(), step))
+    diffusing, close = arms.diffusion(ModelSettings(), GenerationSettings())
+    assert not any(extra.accepted for extra in arms.views(person, embedded, GateSettings(), diffusing))
     close()
-    assert asked == [(30.0, (512, 512, 3), 0.4, [0]), (-30.0, (512, 512, 3), 0.4, [1]), "closed"]
+    assert asked == [[(0, 30.0, (512, 512, 3)), (1, -30.0, (512, 512, 3))], "closed"]
     assert all(extra.accepted for extra in arms.views(person, embedded, GateSettings()))
 
 

@@ -10,9 +10,9 @@ import torch
 
 from sdaug import GenerativeAugmentor
 from sdaug.config import DEFAULT_MODEL, RunSettings
-from sdaug.face.photo import photo_from_array
 from sdaug.diffusion.generator import DiffusionGenerator
 from sdaug.diffusion.weights import WeightsMissing
+from sdaug.face.photo import photo_from_array
 from sdaug.types import ANGLES, PhotoError, Reason
 
 
@@ -40,8 +40,8 @@ def test_pipeline_initialization(random_model, random_record):
     given = settings(levers={"precision": {"dtype": "bfloat16"}}, model={"device": "cpu"})
     assert GenerativeAugmentor(settings=given).settings == given
 
-    pipe = random_model._diffusion().generator.pipe
-    assert [type(part).__name__ for part in (pipe.unet, pipe.controlnet, pipe.vae)] == [
+    loaded = random_model._diffusion().generator.pipeline
+    assert [type(part).__name__ for part in (loaded.unet, loaded.controlnet, loaded.vae)] == [
         "UNet2DConditionModel", "ControlNetModel", "AutoencoderKL",
     ]  # fmt: skip
     facts = random_record.generator["model"]
@@ -83,7 +83,7 @@ def test_quality_assessment(warp, warp_record, astronaut, astronaut_bgr):
 def test_memory_cleanup(astronaut_bgr):
     augmentor = GenerativeAugmentor("random", device="cpu", settings=settings(generation={"num_inference_steps": 1}))
     assert augmentor.load() > 0
-    unet = weakref.ref(augmentor._diffusion().generator.pipe.unet)
+    unet = weakref.ref(augmentor._diffusion().generator.pipeline.unet)
     mesh = weakref.ref(augmentor.pack.mesh)
     augmentor.cleanup()
     gc.collect()
@@ -227,13 +227,13 @@ def test_configure_replaces_parts_and_frees_only_what_depends_on_them():
     augmentor.load()
     generator, pack = augmentor._diffusion().generator, augmentor.pack
     augmentor.configure(generation={"num_inference_steps": 3})
-    assert augmentor.settings.generation.num_inference_steps == 3 and augmentor.settings.generation.strength == 0.45
+    assert augmentor.settings.generation.num_inference_steps == 3 and augmentor.settings.generation.strength == 0.3
     assert augmentor._diffusion().generator is generator and augmentor.pack is pack
     with pytest.raises(ValueError, match="num_inference_stepps"):
         augmentor.configure(generation={"num_inference_stepps": 3})
     assert augmentor.settings.generation.num_inference_steps == 3
     augmentor.configure(levers={"precision": {"dtype": "bfloat16"}})
-    assert generator.pipe.unet is None, "the old model is freed"
+    assert generator.pipeline.unet is None, "the old model is freed"
     assert augmentor._diffusion().generator.facts["dtype"] == "bfloat16"
     assert augmentor.pack is pack
     augmentor.cleanup()
@@ -254,7 +254,7 @@ def test_progress_counts_every_angle(warp, astronaut):
 
 @pytest.mark.parametrize("strict", [False, True])
 def test_memory_that_runs_out_while_loading_degrades_or_is_raised(astronaut, monkeypatch, strict):
-    import sdaug.diffusion.generator as diffusion
+    import sdaug.diffusion.load as diffusion
 
     def fail(*_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
@@ -280,4 +280,4 @@ def test_without_a_gpu_the_defaults_run_in_float32_and_say_once_why_diffusion_wa
     facts = record.generator["model"]
     assert (facts["device"], facts["dtype"], facts["degraded"]) == ("cpu", "float32", ["no_gpu"])
     left = [r.getMessage() for r in caplog.records if "left diffusion" in r.getMessage()]
-    assert left == ["2 of 2 angles left diffusion: face_not_found (the weights are random: its pictures are noise)"]
+    assert left == ["2 of 2 angles left diffusion: random_weights (the weights are random: its pictures are noise)"]

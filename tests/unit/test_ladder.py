@@ -7,11 +7,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from sdaug.ladder import REDUCED, GenerationFailed, climb_down
+from sdaug.ladder import REDUCED, Diffused, GenerationFailed, climb_down
 from sdaug.types import Judgement, Pose, Reason, View
 
 POSE = Pose(45, 0)
-WARP, FULL, LESS = 1, 2, 3
+WARP, FULL, LESS, RAW = 1, 2, 3, 4
 """What each fake image is filled with."""
 
 
@@ -32,7 +32,7 @@ class FakeGate:
     """Refuses the images whose value it was given a reason for; similarity is the image's value / 10."""
 
     def __init__(self, **refused):
-        self.refused = {WARP: refused.get("warp"), FULL: refused.get("full"), LESS: refused.get("less")}
+        self.refused = {WARP: refused.get("warp"), FULL: refused.get("full"), LESS: refused.get("less"), RAW: None}
 
     def judge(self, image, requested):
         assert requested == POSE
@@ -47,20 +47,19 @@ class FakeGate:
 class FakeDiffusion:
     """Two images, for the full strength and for a share of it; an exception among them is raised."""
 
-    def __init__(self, full=FULL, less=LESS):
-        self.images, self.asked = {1.0: full, REDUCED: less}, []
+    def __init__(self, full=FULL, less=LESS, **details):
+        self.images, self.asked, self.details = {1.0: full, REDUCED: less}, [], details
 
-    def __call__(self, view, index, share):
-        assert view is VIEW
+    def __call__(self, index, share):
         self.asked.append((index, share))
         made = self.images[share]
         if isinstance(made, Exception):
             raise made
-        return picture(made)
+        return Diffused(picture(made), picture(RAW), **self.details)
 
 
-def climb(gate: FakeGate, diffuse=None, unavailable=()):
-    result = climb_down(3, VIEW, gate, diffuse, unavailable, time.perf_counter())
+def climb(gate: FakeGate, diffuse=None, unavailable=(), **options):
+    result = climb_down(3, VIEW, gate, diffuse, unavailable, time.perf_counter(), **options)
     assert result.index == 3 and result.requested == POSE and result.latency_s > 0
     assert result.accepted == (result.image is not None) == (result.rung != "refused") == result.judgement.accepted
     return SimpleNamespace(
@@ -80,7 +79,7 @@ def test_accepted_diffusion_is_kept_and_nothing_else_is_tried():
     result = climb(FakeGate(), diffuse)
     assert (result.rung, result.value, result.degraded, result.reasons) == ("diffusion", FULL, (), ())
     assert diffuse.asked == [(3, 1.0)]
-    assert result.raw.judgement.accepted and result.raw.similarity == {"own": FULL / 10}
+    assert result.raw.judgement.accepted and result.raw.similarity == {"own": RAW / 10}
 
 
 def test_refused_diffusion_is_tried_again_with_less_strength():
@@ -120,12 +119,30 @@ def test_the_reasons_stand_in_the_order_in_which_rungs_were_left():
     assert repeated.degraded == BLUR
 
 
-def test_raw_is_the_first_diffusion_image_whatever_is_kept():
+def test_raw_is_the_first_diffusion_image_as_it_came_whatever_is_kept():
     for gate, kept in ((FakeGate(full=BLUR), LESS), (FakeGate(full=BLUR, less=BLUR), WARP)):
         result = climb(gate, FakeDiffusion())
         assert result.value == kept
-        assert (result.raw.image == FULL).all() and result.raw.judgement.reasons == BLUR
-        assert result.raw.similarity == {"own": FULL / 10}
+        assert (result.raw.image == RAW).all() and result.raw.similarity == {"own": RAW / 10}
+
+
+def test_what_random_weights_make_is_recorded_and_never_kept():
+    diffuse = FakeDiffusion()
+    result = climb(FakeGate(), diffuse, untrained=True)
+    assert (result.rung, result.value, result.degraded) == ("warp", WARP, (Reason.RANDOM_WEIGHTS,))
+    assert diffuse.asked == [(3, 1.0)] and (result.raw.image == RAW).all()
+
+
+def test_an_image_made_with_less_memory_is_reduced_and_says_why():
+    result = climb(FakeGate(), FakeDiffusion(steps=(Reason.OUT_OF_MEMORY,)))
+    assert (result.rung, result.value, result.degraded) == ("diffusion_reduced", FULL, (Reason.OUT_OF_MEMORY,))
+
+
+def test_an_angles_latency_is_its_own_share_of_its_batch():
+    started = time.perf_counter()
+    batch = FakeDiffusion(waited_s=50.0, share_s=10.0)
+    result = climb_down(3, VIEW, FakeGate(), batch, (), started - 50.0)
+    assert 10 <= result.latency_s < 11
 
 
 def test_without_diffusion_the_warp_is_the_answer_and_says_why():

@@ -1,211 +1,171 @@
-"""Stable Diffusion 1.5 + ControlNet, image to image: a turned view in, a harmonised face out."""
+"""Stable Diffusion 1.5 + ControlNet over turned views: what the photo shows stays, what it does not is invented."""
 
 import gc
-import importlib
 import logging
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import cv2
 import numpy as np
 
-from sdaug import plugins
-from sdaug.config import GenerationSettings, ModelSettings
-from sdaug.diffusion.components import Components
-from sdaug.diffusion.weights import load_components
+from sdaug.config import GenerationSettings
+from sdaug.diffusion.loop import Conditions, Identity, Start, denoise
+from sdaug.diffusion.schedule import Evaluations, evaluations, plan_steps
+from sdaug.diffusion.schedulers import choose_scheduler
+from sdaug.diffusion.source import SourceCache, decode, draw, seeds, to_pixels, to_tensor
+from sdaug.diffusion.strength import first_steps, kept, strength_map
+from sdaug.levers import Pipeline
 from sdaug.types import Reason, View
-
-PROMPT = "a sharp photograph of a person's face, neutral expression, plain background, even light"
-NEGATIVE_PROMPT = "blurry, drawing, painting, distorted face, extra face, text"
 
 log = logging.getLogger("sdaug.diffusion")
 
 
-class NotFinite(RuntimeError):
-    """The denoiser or the VAE gave NaN or infinity, which as a picture would be silently black or white."""
+@dataclass(frozen=True)
+class Job:
+    """One angle to make. control_image: (S, S, 3) uint8 RGB. index: its place in the angle list."""
 
-    reason = Reason.NOT_FINITE
+    index: int
+    view: View
+    control_image: np.ndarray
+
+
+@dataclass(frozen=True)
+class Generated:
+    """What became of one job.
+
+    image: (S, S, 3) uint8 RGB, the view's own pixels where they are valid and the diffused ones elsewhere; diffused:
+    those everywhere. Both None where `failure` says why there is no picture. evaluations: of its whole batch.
+    """
+
+    index: int
+    image: np.ndarray | None
+    diffused: np.ndarray | None
+    evaluations: Evaluations
+    batch: int
+    failure: Reason | None = None
+    message: str = ""
 
 
 @dataclass(frozen=True, eq=False)
 class DiffusionGenerator:
     """A loaded pipeline, ready to generate. Made by `load_generator`; `close` it to have its memory back.
 
-    pipe: diffusers' StableDiffusionControlNetImg2ImgPipeline without text encoder or safety checker.
-    prompt_embeds, negative_prompt_embeds: (1, 77, D) float32. facts: what runs, JSON-able, for the record.
+    prompt_embeds, negative_prompt_embeds: (1, 77, D) float32 on the CPU. facts: what runs, JSON-able, for the record.
     """
 
-    pipe: Any
+    pipeline: Pipeline
     prompt_embeds: Any
     negative_prompt_embeds: Any
     facts: dict[str, Any]
+    sources: SourceCache = field(default_factory=SourceCache)
 
     def generate(
-        self,
-        views: Sequence[View],
-        control_images: Sequence[np.ndarray],
-        settings: GenerationSettings,
-        *,
-        indices: Sequence[int] | None = None,
-    ) -> Iterator[np.ndarray]:
-        """One image `(S, S, 3)` uint8 RGB for each view, in order, each made when it is asked for.
+        self, jobs: Sequence[Job], settings: GenerationSettings, *, identity: Identity | None = None
+    ) -> Iterator[Generated]:
+        """One result for each job, in order, a batch of `settings.batch_size` at a time, each when it is asked for.
 
-        views: their `image` is what is noised, so its holes are filled beforehand; S a multiple of 8, 512 for SD1.5.
-        control_images: `(S, S, 3)` uint8 RGB, one for each view.
-        settings: `strength` is how far a view is noised, and `int(num_inference_steps * strength)` denoising steps are
-        run, but at least one.
-        indices: each view's place in the angle list, by default its place in `views`. Noise depends on seed and index
-        only, so an angle comes out the same however many others are asked for, and alone.
-
-        Raises `ValueError` at once for images of the wrong shape, `NotFinite` when an image is made.
+        Every view is square, its side a multiple of 8. Noise depends on seed and index only, so an angle comes out the
+        same (but for the last bit) however many others are asked for, and alone.
+        Raises `ValueError` at once for images of the wrong shape. Running out of memory is raised when it happens; the
+        jobs of that batch can be given again.
         """
-        if self.pipe.unet is None:
+        if self.pipeline.unet is None:
             raise RuntimeError("this generator is closed")
-        indices = range(len(views)) if indices is None else indices
-        if not len(views) == len(control_images) == len(indices):
-            raise ValueError(f"{len(views)} views, {len(control_images)} control images and {len(indices)} indices")
-        jobs = list(zip(indices, views, control_images, strict=True))
-        for index, view, control_image in jobs:
-            _check_image(f"view {index}", view.image, view.image.shape[:1] * 2)
-            _check_image(f"control image {index}", control_image, view.image.shape[:2])
-        return (self._image(view.image, control_image, settings, index) for index, view, control_image in jobs)
+        for job in jobs:
+            side = len(job.view.image)
+            _check_image(f"view {job.index}", job.view.image, side)
+            _check_image(f"control image {job.index}", job.control_image, side)
+        settings = self.settings_for(settings)
+        most = settings.batch_size or len(jobs)
+        batches = [jobs[i : i + most] for i in range(0, len(jobs), most)]
+        return (made for batch in batches for made in self._batch(batch, settings, identity))
 
-    def _image(
-        self, image: np.ndarray, control_image: np.ndarray, settings: GenerationSettings, index: int
-    ) -> np.ndarray:
+    def settings_for(self, settings: GenerationSettings) -> GenerationSettings:
+        """What is run when `settings` are asked for: those that a lever holds stand."""
+        return GenerationSettings.model_validate(settings.model_dump() | self.pipeline.call)
+
+    def _batch(self, jobs: Sequence[Job], settings: GenerationSettings, identity: Identity | None) -> list[Generated]:
         import torch
-        from PIL import Image
 
-        steps = settings.num_inference_steps
-        seed = int(np.random.SeedSequence([settings.seed, index]).generate_state(1, np.uint64)[0])
-        latents = self.pipe(
-            image=Image.fromarray(image),
-            control_image=Image.fromarray(control_image),
-            # A little over 1/steps: int(49 * (1/49)) is 0.
-            strength=max(settings.strength, min(1.0, 1.001 / steps)),
-            num_inference_steps=steps,
-            guidance_scale=settings.guidance_scale,
-            controlnet_conditioning_scale=settings.controlnet_conditioning_scale,
-            generator=torch.Generator("cpu").manual_seed(seed),
-            prompt_embeds=self.prompt_embeds,
-            negative_prompt_embeds=self.negative_prompt_embeds,
-            # Decoded here: the pipeline clamps its pixels, and a clamped infinity is a plain white one.
-            output_type="latent",
-        ).images
-        _check_finite(f"latents of angle {index}", latents)
-        vae = self.pipe.vae
-        with torch.no_grad():
-            pixels = vae.decode(latents / vae.config.scaling_factor, return_dict=False)[0]
-        _check_finite(f"image of angle {index}", pixels)
-        pixels = ((pixels[0].float() / 2 + 0.5).clamp(0, 1) * 255).round()
-        return pixels.permute(1, 2, 0).to("cpu", torch.uint8).numpy()
+        try:
+            with torch.inference_mode():
+                return self._made(jobs, settings, identity)
+        finally:
+            for done in self.pipeline.after_call:
+                done()
+
+    def _made(self, jobs: Sequence[Job], settings: GenerationSettings, identity: Identity | None) -> list[Generated]:
+        import torch
+
+        pipeline, n = self.pipeline, settings.num_inference_steps
+        stay = [kept(job.view.valid) for job in jobs]
+        small = [_resized(share, settings.size) for share in stay]
+        begins = np.stack([first_steps(strength_map(s, settings.strength, settings.hole_strength), n) for s in small])
+        generators = seeds(settings.seed, [job.index for job in jobs])
+        posteriors = self.sources.encode(pipeline, [_resized(job.view.image, settings.size) for job in jobs])
+        source, noise = draw(pipeline, posteriors, generators)
+        scheduler = choose_scheduler(pipeline.scheduler, settings.scheduler)
+        conditions = Conditions(*self._prompts(), self._hints(jobs, settings), identity)
+        latents = denoise(pipeline, scheduler, Start(source, noise, begins), conditions, settings, generators)
+        pixels = decode(pipeline, latents)
+        counted = evaluations(plan_steps(n - min(int(begins.min()), n - 1), settings))
+        finite = [bool(torch.isfinite(part).all()) for part in pixels]
+        return [
+            _result(job, s, pixels[i] if finite[i] else None, counted, len(jobs))
+            for i, (job, s) in enumerate(zip(jobs, stay, strict=True))
+        ]
+
+    def _prompts(self) -> tuple[Any, Any]:
+        to = self.pipeline.device, self.pipeline.dtype
+        return self.prompt_embeds.to(*to), self.negative_prompt_embeds.to(*to)
+
+    def _hints(self, jobs: Sequence[Job], settings: GenerationSettings) -> Any:
+        import torch
+
+        if settings.controlnet_conditioning_scale <= 0:
+            return None
+        images = torch.cat([to_tensor(_resized(job.control_image, settings.size)) for job in jobs])
+        return self.pipeline.hint(images.to(self.pipeline.device, self.pipeline.dtype))
 
     def close(self) -> None:
         """Give the memory back, even if something else still refers to a network. Calling it twice does no harm."""
         import torch
 
-        for name, part in self.pipe.components.items():
-            if isinstance(part, torch.nn.Module):
-                part.to("meta")
-            setattr(self.pipe, name, None)
+        for undo in reversed(self.pipeline.undo):
+            undo()
+        self.pipeline.undo.clear()
+        self.sources.posteriors.clear()
+        for name, network in self.pipeline.networks.items():
+            if isinstance(network, torch.nn.Module):
+                network.to("meta")
+            setattr(self.pipeline, name, None)
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
 
-def load_generator(model: ModelSettings, levers: dict[str, dict[str, Any]]) -> DiffusionGenerator:
-    """Weights read, prompt encoded, pipeline on its device and `levers` applied in order.
-
-    levers: name -> options, as in YAML. Without any: float32 and torch's fused attention.
-    Raises `PluginError` for an unknown lever or option, `WeightsError`, `LeverSkipped`, and `ValueError` for a device
-    that cannot be. CUDA where there is none becomes the CPU: warned of, and `facts["degraded"]` says `no_gpu`. Random
-    weights are no such step down, since they were asked for by name: `facts["reasons"]` says `random_weights`.
-    """
-    chosen = {name: plugins.load("sdaug.levers", name, options) for name, options in levers.items()}
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", model.device):
-        raise ValueError(f"unknown device {model.device!r}; 'cpu', 'cuda' or 'cuda:' and a number expected")
-    # The weights first: that there are none is known before torch is even imported.
-    parts = load_components(model)
-    device, degraded = _device(model.device)
-    pipe = _assemble(parts)
-    prompt_embeds, negative_prompt_embeds = _prompt_embeds(parts, pipe)
-    pipe.to(device)
-    for lever in chosen.values():
-        lever.apply(pipe)
-    networks = {name: getattr(parts, name) for name in parts.digests}
-    facts = {
-        "model_id": model.model_id,
-        "revision": model.pinned_revision,
-        "controlnet_id": "random" if parts.random else model.controlnet_id,
-        "controlnet_revision": model.pinned_controlnet_revision,
-        "random": parts.random,
-        "reasons": [Reason.RANDOM_WEIGHTS.value] if parts.random else [],
-        "device": str(pipe.device),
-        "dtype": str(pipe.unet.dtype).removeprefix("torch."),
-        "scheduler": type(parts.scheduler).__name__,
-        "timestep_spacing": parts.scheduler.config.get("timestep_spacing"),
-        "parameters": {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()},
-        "sha256": parts.digests,
-        "safety_checker": "absent",
-        "levers": {name: lever.model_dump() for name, lever in chosen.items()},
-        "degraded": degraded,
-    }
-    return DiffusionGenerator(pipe, prompt_embeds, negative_prompt_embeds, facts)
+def _result(job: Job, stays: np.ndarray, pixels: Any, counted: Evaluations, batch: int) -> Generated:
+    if pixels is None:
+        message = f"angle {job.index}: not all values of the decoded image are finite"
+        return Generated(job.index, None, None, counted, batch, Reason.NOT_FINITE, message)
+    diffused = _resized(to_pixels(pixels), len(job.view.image))
+    if not diffused.any():
+        message = f"angle {job.index}: the image is black everywhere"
+        return Generated(job.index, None, None, counted, batch, Reason.BLACK_IMAGE, message)
+    image = cv2.blendLinear(job.view.image, diffused, stays, 1 - stays)
+    return Generated(job.index, image, diffused, counted, batch)
 
 
-def _assemble(parts: Components) -> Any:
-    diffusers: Any = importlib.import_module("diffusers")  # its lazy names say nothing to a type checker
-    pipe = diffusers.StableDiffusionControlNetImg2ImgPipeline(
-        vae=parts.vae,
-        text_encoder=parts.text_encoder,
-        tokenizer=parts.tokenizer,
-        unet=parts.unet,
-        controlnet=parts.controlnet,
-        scheduler=parts.scheduler,
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
+def _resized(image: np.ndarray, side: int) -> np.ndarray:
+    """At `side` pixels, unchanged where it has them."""
+    if len(image) == side:
+        return image
+    return cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA if side < len(image) else cv2.INTER_CUBIC)
 
 
-def _prompt_embeds(parts: Components, pipe: Any) -> tuple[Any, Any]:
-    """Both prompts encoded once, on the CPU, and the text encoder dropped before anything goes to a GPU."""
-    import torch
-
-    if parts.text_encoder is None:
-        return parts.prompt_embeds, parts.negative_prompt_embeds
-    with torch.no_grad():
-        embeds = pipe.encode_prompt(PROMPT, torch.device("cpu"), 1, True, NEGATIVE_PROMPT)
-    pipe.text_encoder = None
-    return embeds
-
-
-def _device(asked: str) -> tuple[Any, list[str]]:
-    import torch
-
-    device = torch.device(asked)
-    if device.type == "cpu":
-        return device, []
-    if not torch.cuda.is_available():
-        log.warning("no GPU here: %s was asked for, the CPU is used, in float32 unless a lever says otherwise", asked)
-        return torch.device("cpu"), [Reason.NO_GPU.value]
-    if (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"device {asked!r} is not here; there are {torch.cuda.device_count()} GPUs, from cuda:0")
-    return device, []
-
-
-def _check_image(what: str, image: np.ndarray, size: tuple[int, ...]) -> None:
-    if image.dtype != np.uint8 or image.shape != (*size, 3) or size[0] % 8 or not size[0]:
+def _check_image(what: str, image: np.ndarray, side: int) -> None:
+    if image.dtype != np.uint8 or image.shape != (side, side, 3) or side % 8 or not side:
         raise ValueError(
-            f"{what} is {image.dtype} {image.shape}; uint8 {(*size, 3)} expected, its side a multiple of 8"
+            f"{what} is {image.dtype} {image.shape}; uint8 {(side, side, 3)} expected, its side a multiple of 8"
         )
-
-
-def _check_finite(what: str, tensor: Any) -> None:
-    import torch
-
-    if not torch.isfinite(tensor).all():
-        raise NotFinite(f"{what}: {int((~torch.isfinite(tensor)).sum())} of {tensor.numel()} values are not finite")

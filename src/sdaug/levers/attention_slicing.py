@@ -1,10 +1,10 @@
 """Attention computed a few heads at a time."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from sdaug.levers import AbstractLever, LeverSkipped
+from sdaug.levers import AbstractLever, LeverSkipped, Pipeline
 
 
 class AttentionSlicing(AbstractLever):
@@ -17,10 +17,11 @@ class AttentionSlicing(AbstractLever):
 
     slice_size: Literal["auto", "max"] | Annotated[int, Field(ge=1)] = "auto"
 
-    def apply(self, pipe: Any) -> None:
-        heads = min(m.heads for m in pipe.unet.modules() if hasattr(m, "heads"))
+    def apply(self, pipeline: Pipeline) -> None:
+        heads = min(m.heads for m in pipeline.unet.modules() if hasattr(m, "heads"))
         if isinstance(self.slice_size, int) and self.slice_size > heads:
             raise LeverSkipped(f"slice_size {self.slice_size} is more than the {heads} heads of this model's attention")
         if self.slice_size == "auto" and heads < 2:
             raise LeverSkipped("slice_size 'auto' halves the heads, and this model has attention with only one")
-        pipe.enable_attention_slicing(self.slice_size)
+        for network in (pipeline.unet, pipeline.controlnet):
+            network.set_attention_slice(self.slice_size)

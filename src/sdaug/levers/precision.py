@@ -1,8 +1,8 @@
 """The number format that weights are held and computed in."""
 
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
-from sdaug.levers import AbstractLever, LeverSkipped
+from sdaug.levers import AbstractLever, LeverSkipped, Pipeline, Stage
 
 
 class Precision(AbstractLever):
@@ -13,15 +13,16 @@ class Precision(AbstractLever):
     and save memory, but where the CPU has no float16 arithmetic of its own that format takes ten times as long.
     """
 
+    stage: ClassVar[Stage] = "weights"
     dtype: Literal["float32", "float16", "bfloat16"] = "float16"
 
-    def apply(self, pipe: Any) -> None:
+    def apply(self, pipeline: Pipeline) -> None:
         import torch
 
-        on_gpu = pipe.device.type == "cuda"
-        if self.dtype == "bfloat16" and on_gpu and torch.cuda.get_device_capability(pipe.device) < (8, 0):
+        on_gpu = pipeline.device.type == "cuda"
+        if self.dtype == "bfloat16" and on_gpu and torch.cuda.get_device_capability(pipeline.device) < (8, 0):
             raise LeverSkipped("bfloat16 needs a GPU of compute capability 8.0 or newer")
-        for part in pipe.components.values():
-            if isinstance(part, torch.nn.Module):
-                # torch's own `to`: diffusers' warns about an empty list of modules that should stay in float32.
-                torch.nn.Module.to(part, dtype=getattr(torch, self.dtype))
+        pipeline.dtype = getattr(torch, self.dtype)
+        for network in pipeline.networks.values():
+            # torch's own `to`: diffusers' warns about an empty list of modules that should stay in float32.
+            torch.nn.Module.to(network, dtype=pipeline.dtype)

@@ -1,16 +1,14 @@
 """The VAE run one image at a time."""
 
-from typing import Any
-
-from sdaug.levers import AbstractLever
+from sdaug.levers import AbstractLever, Pipeline
 
 
 class VaeSlicing(AbstractLever):
-    """Encode and decode the images of a batch one after the other.
+    """Decode the images of a batch one after the other.
 
-    Trades the little speed of a batched VAE for memory: its peak is that of one image whatever the batch. With one
-    image a call, as angles are generated now, there is nothing to slice and it changes nothing.
+    Trades the little speed of a batched VAE for memory: its peak is that of one image whatever the batch. Encoding is
+    always one by one. With one image a batch there is nothing to slice and it changes nothing.
     """
 
-    def apply(self, pipe: Any) -> None:
-        pipe.vae.enable_slicing()
+    def apply(self, pipeline: Pipeline) -> None:
+        pipeline.vae.enable_slicing()

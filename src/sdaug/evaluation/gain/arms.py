@@ -59,21 +59,26 @@ def ceiling(person: Person, pack: FacePack) -> list[Extra]:
     return [Extra(vectors(pack, s.photo.pixels, s.face)) for s in others if s.face is not None]
 
 
-def views(person: Person, pack: FacePack, gate: GateSettings, diffuse: Diffuse | None = None) -> list[Extra]:
+Diffusing = Callable[[Sequence[View]], Diffuse]
+"""Views in the order of their indices -> what makes them by diffusion."""
+
+
+def views(person: Person, pack: FacePack, gate: GateSettings, diffusing: Diffusing | None = None) -> list[Extra]:
     """The source's head turned to every |yaw| of VIEW_YAWS, both ways, at the source's own pitch, judged by the gate.
 
     The head is turned about the vertical only: a photo says where the camera was, and that is where probes come from.
-    With `diffuse`, diffusion works on each view and what the gate refuses stays refused: nothing falls back to the
+    With `diffusing`, diffusion works on each view and what the gate refuses stays refused: nothing falls back to the
     warp, which is an arm of its own. Views in which no face is found have no vector and are left out.
     """
     source = person.source
     assert source.face is not None and source.face.pose is not None
     judge = open_gate(pack, gate, source.photo.pixels, source.face)
     stage = set_stage(source.photo, source.face, pack.mesh)
+    yaws = [sign * yaw for yaw in VIEW_YAWS for sign in (1, -1)]
+    turned = [turn(stage, Pose(yaw, source.face.pose.pitch_deg)) for yaw in yaws]
+    diffuse = None if diffusing is None else diffusing(turned)
     extras = []
-    for index, yaw in enumerate(sign * yaw for yaw in VIEW_YAWS for sign in (1, -1)):
-        pose = Pose(yaw, source.face.pose.pitch_deg)
-        view = turn(stage, pose)
+    for index, view in enumerate(turned):
         result = climb_down(index, view, judge, diffuse, (), time.perf_counter(), strict=diffuse is not None)
         judge = judge.including(result)
         if result.judgement.vectors:
@@ -107,16 +112,18 @@ def ungated(views_of: Sequence[Sequence[Extra]]) -> list[list[Extra]]:
     return [[replace(extra, accepted=True) for extra in own] for own in views_of]
 
 
-def diffusion(model: ModelSettings, generation: GenerationSettings) -> tuple[Diffuse, Callable[[], None]]:
-    """The diffusion step for `views`, and what frees it. Raises WeightsError where the weights are not to be had; what
-    goes wrong in a step is raised, for an arm with silent holes would be compared with whole ones."""
-    from sdaug.diffusion.generator import load_generator
+def diffusion(model: ModelSettings, generation: GenerationSettings) -> tuple[Diffusing, Callable[[], None]]:
+    """The diffusion of `views`, and what frees it. Raises WeightsError where the weights are not to be had; what goes
+    wrong at an angle is raised, for an arm with silent holes would be compared with whole ones."""
+    from sdaug.batches import Batches
+    from sdaug.diffusion.generator import Job
+    from sdaug.diffusion.load import load_generator
 
     generator = load_generator(model, {})
 
-    def step(view: View, index: int, share: float) -> np.ndarray:
-        settings = generation.model_copy(update={"strength": generation.strength * share})
-        control = control_image(view.landmarks, view.image.shape[0], model.drawn_control)
-        return next(iter(generator.generate([view], [control], settings, indices=[index])))
+    def diffusing(turned: Sequence[View]) -> Diffuse:
+        controls = [control_image(view.landmarks, len(view.image), model.drawn_control) for view in turned]
+        jobs = [Job(i, view, control) for i, (view, control) in enumerate(zip(turned, controls, strict=True))]
+        return Batches(generator, jobs, generation)
 
-    return step, generator.close
+    return diffusing, generator.close

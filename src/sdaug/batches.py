@@ -1,0 +1,46 @@
+"""Diffusion images of one photo's angles: made a batch at a time, handed out one by one."""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sdaug.config import GenerationSettings
+from sdaug.diffusion.descent import Made, make
+from sdaug.diffusion.generator import DiffusionGenerator, Job
+from sdaug.ladder import Diffused, GenerationFailed
+from sdaug.types import Reason
+
+
+class Batches:
+    """Answers `ladder.Diffuse`: the first try at an angle comes from its batch, a second one is made alone.
+
+    The jobs must be asked for in their order. identity: for the UNet, see `loop.Identity`.
+    """
+
+    def __init__(
+        self, generator: DiffusionGenerator, jobs: Sequence[Job], settings: GenerationSettings, identity: Any = None
+    ):
+        self._generator, self._settings, self._identity = generator, settings, identity
+        self._jobs = {job.index: job for job in jobs}
+        self._first = self._make(list(jobs), settings)
+
+    def _make(self, jobs: list[Job], settings: GenerationSettings) -> Iterator[Made]:
+        return make(self._generator, jobs, settings, identity=self._identity)
+
+    def __call__(self, index: int, share: float) -> Diffused:
+        started = time.perf_counter()
+        if share == 1.0:
+            made = next(self._first)
+        else:
+            less = self._settings.model_copy(update={"strength": self._settings.strength * share})
+            less = less.model_copy(update={"hole_strength": self._settings.hole_strength * share})
+            made = next(self._make([self._jobs[index]], less))
+        waited_s = time.perf_counter() - started
+        result = made.result
+        assert result is None or result.index == index, f"angle {index} was asked for, {result.index} came"
+        if result is None:
+            raise GenerationFailed(Reason.OUT_OF_MEMORY, made.message)
+        if result.failure is not None:
+            raise GenerationFailed(result.failure, result.message)
+        assert result.image is not None and result.diffused is not None
+        return Diffused(result.image, result.diffused, made.steps, made.share_s, waited_s)

@@ -1,0 +1,120 @@
+"""A generator made ready: weights read, prompts encoded, levers applied, networks where they run."""
+
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+from sdaug import plugins
+from sdaug.config import ModelSettings
+from sdaug.diffusion.components import Components
+from sdaug.diffusion.generator import DiffusionGenerator
+from sdaug.diffusion.prompts import NEGATIVE_PROMPT, PROMPT, Prompts, prompt_embeds
+from sdaug.diffusion.weights import load_components
+from sdaug.levers import AbstractLever, Pipeline
+from sdaug.types import Reason
+
+log = logging.getLogger("sdaug.diffusion")
+
+
+def load_generator(model: ModelSettings, levers: dict[str, dict[str, Any]]) -> DiffusionGenerator:
+    """Weights read, prompt encoded, `levers` applied in order of their stages, networks on their device.
+
+    levers: name -> options, as in YAML. Without any: float32 and torch's fused attention.
+    Raises `PluginError` for an unknown lever or option, `WeightsError`, `LeverSkipped`, and `ValueError` for a device
+    that cannot be. CUDA where there is none becomes the CPU: warned of, and `facts["degraded"]` says `no_gpu`. Random
+    weights are no such step down, since they were asked for by name: `facts["reasons"]` says `random_weights`.
+    """
+    import torch
+
+    chosen = {name: plugins.load("sdaug.levers", name, options) for name, options in levers.items()}
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", model.device):
+        raise ValueError(f"unknown device {model.device!r}; 'cpu', 'cuda' or 'cuda:' and a number expected")
+    parts = load_components(model)
+    device, degraded = _device(model.device)
+    pipeline = assemble(parts, device)
+    apply(pipeline, [lever for lever in chosen.values() if lever.stage == "weights"])
+    prompts = _prompts(parts, pipeline.prompt_cache)
+    apply(pipeline, [lever for lever in chosen.values() if lever.stage == "storage"])
+    place(pipeline)
+    apply(pipeline, [lever for lever in chosen.values() if lever.stage == "device"])
+    facts = {
+        "model_id": model.model_id,
+        "revision": model.pinned_revision,
+        "controlnet_id": "random" if parts.random else model.controlnet_id,
+        "controlnet_revision": model.pinned_controlnet_revision,
+        "random": parts.random,
+        "reasons": [Reason.RANDOM_WEIGHTS.value] if parts.random else [],
+        "device": str(device),
+        "dtype": str(pipeline.dtype).removeprefix("torch."),
+        "scheduler": type(parts.scheduler).__name__,
+        "timestep_spacing": parts.scheduler.config.get("timestep_spacing"),
+        "parameters": {
+            name: sum(p.numel() for p in network.parameters())
+            for name, network in pipeline.networks.items()
+            if isinstance(network, torch.nn.Module)
+        },
+        "sha256": parts.digests,
+        "pickled": list(parts.pickled),
+        "safety_checker": parts.safety,
+        "prompt_cache": {"from_cache": prompts.from_cache, "problem": prompts.problem},
+        "levers": {name: lever.model_dump() for name, lever in chosen.items()},
+        "call": dict(pipeline.call),
+        "degraded": degraded,
+    }
+    return DiffusionGenerator(pipeline, prompts.positive, prompts.negative, facts)
+
+
+def assemble(parts: Components, device: Any) -> Pipeline:
+    """The networks of `parts` as the loop wants them, still where they are. ControlNet gives up its hint network."""
+    import torch
+
+    hint = parts.controlnet.controlnet_cond_embedding
+    parts.controlnet.controlnet_cond_embedding = torch.nn.Identity()
+    return Pipeline(
+        unet=parts.unet,
+        controlnet=parts.controlnet,
+        hint=hint,
+        vae=parts.vae,
+        scheduler=parts.scheduler,
+        device=device,
+        dtype=parts.unet.dtype,
+        random=parts.random,
+    )
+
+
+def apply(pipeline: Pipeline, levers: list[AbstractLever]) -> None:
+    """Each lever in turn."""
+    for lever in levers:
+        lever.apply(pipeline)
+
+
+def place(pipeline: Pipeline) -> None:
+    """Every network moved to the pipeline's device, unless a lever's hooks move them."""
+    import torch
+
+    if not pipeline.placed:
+        for network in pipeline.networks.values():
+            if isinstance(network, torch.nn.Module):
+                network.to(pipeline.device)
+        pipeline.placed = True
+
+
+def _prompts(parts: Components, cache: Path | None) -> Prompts:
+    if parts.text is None:
+        return Prompts(parts.prompt_embeds, parts.negative_prompt_embeds, from_cache=False)
+    return prompt_embeds(parts.text, PROMPT, NEGATIVE_PROMPT, cache)
+
+
+def _device(asked: str) -> tuple[Any, list[str]]:
+    import torch
+
+    device = torch.device(asked)
+    if device.type == "cpu":
+        return device, []
+    if not torch.cuda.is_available():
+        log.warning("no GPU here: %s was asked for, the CPU is used, in float32 unless a lever says otherwise", asked)
+        return torch.device("cpu"), [Reason.NO_GPU.value]
+    if (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"device {asked!r} is not here; there are {torch.cuda.device_count()} GPUs, from cuda:0")
+    return device, []

@@ -45,6 +45,12 @@ def no_face_pack_by_accident(monkeypatch):
     monkeypatch.delenv("SDAUG_FACE_PACK", raising=False)
 
 
+@pytest.fixture(autouse=True)
+def a_cache_of_its_own(monkeypatch, tmp_path_factory):
+    """Nothing is taken from, or left in, this user's cache."""
+    monkeypatch.setenv("SDAUG_CACHE", str(tmp_path_factory.getbasetemp() / "sdaug-cache"))
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     return ROOT

@@ -13,59 +13,16 @@ import pytest
 import torch
 from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
-from transformers import CLIPTextConfig, CLIPTextModel
 
 from sdaug.config import DEFAULT_CONTROLNET, PINNED_REVISIONS, GenerationSettings, ModelSettings
-from sdaug.measure.digest import file_sha256
 from sdaug.diffusion import hub, weights
-from sdaug.diffusion.generator import NEGATIVE_PROMPT, PROMPT, load_generator
+from sdaug.diffusion.generator import Job
+from sdaug.diffusion.load import load_generator
 from sdaug.diffusion.weights import WeightsInvalid, WeightsMissing, load_components, locate, random_components
+from sdaug.measure.digest import file_sha256
 from sdaug.types import Pose, Reason, View
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory) -> Path:
-    """The random components as a folder in diffusers layout, with a small CLIP text encoder and tokenizer."""
-    folder = tmp_path_factory.mktemp("saved")
-    parts = random_components()
-    for name in ("unet", "controlnet", "vae", "scheduler"):
-        getattr(parts, name).save_pretrained(folder / name)
-    tokens, merges = ["<|startoftext|>", "<|endoftext|>"], []
-    for word in sorted(set(f"{PROMPT} {NEGATIVE_PROMPT}".replace(",", " ,").replace("'", " '").split())):
-        pieces = [*word[:-1], f"{word[-1]}</w>"]
-        tokens += pieces
-        whole = pieces[0]
-        for piece in pieces[1:]:
-            merges.append(f"{whole} {piece}")
-            whole += piece
-            tokens.append(whole)
-    (folder / "tokenizer").mkdir()
-    vocabulary = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
-    (folder / "tokenizer/vocab.json").write_text(json.dumps(vocabulary))
-    (folder / "tokenizer/merges.txt").write_text("\n".join(["#version: 0.2", *dict.fromkeys(merges)]) + "\n")
-    (folder / "tokenizer/tokenizer_config.json").write_text(json.dumps({"model_max_length": 77}))
-    config = CLIPTextConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=32,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        projection_dim=32,
-        bos_token_id=0,
-        eos_token_id=1,
-        pad_token_id=1,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        CLIPTextModel(config).save_pretrained(folder / "text_encoder")
-    return folder
-
-
-@pytest.fixture
-def folder(saved, tmp_path) -> Path:
-    return shutil.copytree(saved, tmp_path / "model")
 
 
 def load(folder: Path, **settings) -> weights.Components:
@@ -119,19 +76,19 @@ def test_a_folder_loads_exactly_what_was_saved(folder):
     assert set(parts.digests) == {"unet", "controlnet", "vae", "text_encoder"}
 
 
-def test_a_folder_generates_and_its_text_encoder_is_dropped(folder):
+def test_a_folder_generates_without_a_text_encoder_in_memory(folder):
     generator = load_generator(ModelSettings(model_id=str(folder), device="cpu"), {})
-    assert generator.pipe.text_encoder is None
-    assert generator.facts["random"] is False and generator.facts["reasons"] == []
-    assert generator.facts["revision"] is None
-    assert generator.facts["parameters"]["text_encoder"] > 0
+    facts = generator.facts
+    assert facts["random"] is False and facts["reasons"] == [] and facts["pickled"] == []
+    assert facts["revision"] is None and facts["safety_checker"] == "off"
+    assert set(facts["parameters"]) == {"vae", "hint", "controlnet", "unet"}
     assert generator.prompt_embeds.shape == (1, 77, 32)
     assert not torch.equal(generator.prompt_embeds, generator.negative_prompt_embeds)
     seen, none = np.full((64, 64, 3), 128, np.uint8), np.zeros((64, 64), bool)
     view = View(Pose(0, 0), seen, none.astype(np.float32), none, np.zeros((478, 3), np.float32))
-    settings = GenerationSettings(num_inference_steps=2, strength=1.0, guidance_scale=3.0)
-    (image,) = generator.generate([view], [seen], settings)
-    assert image.shape == (64, 64, 3) and image.std() > 5
+    settings = GenerationSettings(num_inference_steps=2, strength=1.0, guidance_scale=3.0, size=64)
+    (made,) = generator.generate([Job(0, view, seen)], settings)
+    assert made.image.shape == (64, 64, 3) and made.image.std() > 5
     generator.close()
 
 
@@ -141,18 +98,13 @@ def test_digests_are_those_of_the_files(folder):
     assert load(folder).digests["unet"] == hashlib.sha256((folder / UNET).read_bytes()).hexdigest()
 
 
-def test_the_tokenizer_written_here_keeps_words_whole(folder):
-    tokens = load(folder).tokenizer.tokenize(PROMPT)
-    assert "expression</w>" in tokens and len(tokens) < 30
-
-
 def test_half_precision_files_are_read_as_float32(folder):
     for path in folder.glob("*/*.safetensors"):
         half = {key: value.half() for key, value in load_file(path).items()}
         save_file(half, path.with_name(path.name.replace(".safetensors", ".fp16.safetensors")), {"format": "pt"})
         path.unlink()
     parts = load(folder)
-    assert {p.dtype for p in (*parts.unet.parameters(), *parts.text_encoder.parameters())} == {torch.float32}
+    assert {p.dtype for p in parts.unet.parameters()} == {torch.float32}
     name = "conv_in.weight"
     assert torch.equal(parts.unet.state_dict()[name], random_components().unet.state_dict()[name].half().float())
 
@@ -274,7 +226,7 @@ def reshape_a_tensor(path: Path) -> None:
 DAMAGE = {
     "missing component": (lambda f: shutil.rmtree(f / "vae"), "vae/config.json is missing"),
     "missing weights": (lambda f: (f / UNET).unlink(), f"{UNET} is missing"),
-    "only .bin": (lambda f: pickle_only(f / UNET), "unet/diffusion_pytorch_model.bin is a pickle"),
+    "only .bin": (lambda f: pickle_only(f / UNET), "unet/diffusion_pytorch_model.bin is a pickle, which is not read"),
     "truncated": (lambda f: truncate(f / UNET), f"{UNET} is damaged or cut short"),
     "empty": (lambda f: (f / UNET).write_bytes(b""), f"{UNET} is damaged or cut short"),
     "not safetensors": (lambda f: (f / UNET).write_bytes(b"x" * 999), f"{UNET} is damaged or cut short"),
@@ -310,10 +262,6 @@ DAMAGE = {
     ),
     "a tensor missing": (lambda f: drop_a_tensor(f / UNET), "does not fit its config.json: 1 tensors missing"),
     "a tensor of another shape": (lambda f: reshape_a_tensor(f / UNET), "does not fit its config.json"),
-    "a text tensor missing": (
-        lambda f: edit_config(f / "text_encoder/config.json", num_hidden_layers=3),
-        "text_encoder/model.safetensors does not fit its config.json",
-    ),
 }
 
 

@@ -1,9 +1,12 @@
 """What diffusion weights are once read, and the errors that say why they could not be."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
 
 from sdaug.types import Reason
+
+SafetyState = Literal["on", "off", "absent"]
 
 
 class WeightsError(RuntimeError):
@@ -24,12 +27,28 @@ class WeightsInvalid(WeightsError):
     reason = Reason.WEIGHTS_INVALID
 
 
+@dataclass(frozen=True)
+class TextFiles:
+    """A text encoder and its tokenizer on disk: checked, not read.
+
+    weights: the encoder's file; tokenizer: a folder. width: D of the embeddings. digests: sha256 of the weight file, of
+    the config.json beside it, and of the tokenizer's files together.
+    """
+
+    weights: Path
+    tokenizer: Path
+    width: int
+    digests: dict[str, str]
+
+
 @dataclass(frozen=True, eq=False)
 class Components:
-    """The networks of one SD1.5 + ControlNet, float32 on the CPU, in evaluation mode.
+    """The networks of one SD1.5 + ControlNet on the CPU, in evaluation mode, in the number format asked for.
 
-    prompt_embeds: (1, 77, D) float32, or None where `tokenizer` and `text_encoder` are to make them.
-    digests: sha256 of each network's weight file, or of its random state. random: nobody trained these.
+    text: what encodes prompts, None where `prompt_embeds`, `negative_prompt_embeds` ((1, 77, D) float32) are there.
+    files: the weight file of each network. digests: their sha256, or that of the network's random state.
+    pickled: networks read from a pickle, since that was asked for. safety_checker: None unless `safety` is "on";
+    "absent": asked for, but the model has none. random: nobody trained these.
     """
 
     unet: Any
@@ -37,8 +56,11 @@ class Components:
     vae: Any
     scheduler: Any
     digests: dict[str, str]
+    files: dict[str, Path] = field(default_factory=dict)
+    pickled: tuple[str, ...] = ()
     random: bool = False
-    tokenizer: Any = None
-    text_encoder: Any = None
+    text: TextFiles | None = None
     prompt_embeds: Any = None
     negative_prompt_embeds: Any = None
+    safety_checker: Any = None
+    safety: SafetyState = "absent"

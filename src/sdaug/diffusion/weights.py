@@ -1,43 +1,44 @@
-"""Reading diffusion weights from a folder in diffusers layout. What can be known without reading them comes first:
-the files, their headers, the networks' classes, and the sizes that must fit."""
+"""Diffusion weights by the names in `ModelSettings`: all files found and checked first, then the networks read."""
 
-import json
+import hashlib
 from pathlib import Path
-from typing import Any
 
 from sdaug.config import DEFAULT_CONTROLNET, ModelSettings
-from sdaug.measure.digest import file_sha256
-from sdaug.diffusion.components import Components, WeightsError, WeightsInvalid, WeightsMissing
+from sdaug.diffusion.components import Components, TextFiles, WeightsError, WeightsInvalid, WeightsMissing
 from sdaug.diffusion.hub import find_folder
+from sdaug.diffusion.layout import NETWORKS, check_fit, check_network, check_tokenizer, read_json
 from sdaug.diffusion.random_model import random_components
+from sdaug.diffusion.reading import Dtype, read_network, read_scheduler
+from sdaug.diffusion.safety import find_safety_checker, read_safety_checker
+from sdaug.measure.digest import file_sha256
+from sdaug.measure.remembered import remembered_sha256
 
 __all__ = [
     "Components", "WeightsError", "WeightsInvalid", "WeightsMissing", "load_components", "locate", "random_components",
 ]  # fmt: skip
 
-_NETWORKS = {
-    "unet": ("UNet2DConditionModel", "diffusion_pytorch_model"),
-    "controlnet": ("ControlNetModel", "diffusion_pytorch_model"),
-    "vae": ("AutoencoderKL", "diffusion_pytorch_model"),
-    "text_encoder": ("CLIPTextModel", "model"),
-}
-_MODEL_FILES = [
-    f"{n}/{f}" for n in ("unet", "vae", "text_encoder") for f in ("config.json", f"{_NETWORKS[n][1]}.safetensors")
+MODEL_FILES = [
+    f"{n}/{f}" for n in ("unet", "vae", "text_encoder") for f in ("config.json", f"{NETWORKS[n][1]}.safetensors")
 ]
-_MODEL_FILES += ["scheduler/*.json", "tokenizer/*.json", "tokenizer/*.txt"]
+MODEL_FILES += ["scheduler/*.json", "tokenizer/*.json", "tokenizer/*.txt"]
+UNET_SUBFOLDER = "arc2face"
+"""Where a stand-in UNet lies unless it is said."""
 
 
-def load_components(model: ModelSettings) -> Components:
+def load_components(model: ModelSettings, dtype: Dtype = "float32") -> Components:
     """The components that `model` names, downloaded if need be. Raises `WeightsMissing` or `WeightsInvalid`.
 
-    An unset revision stays unset: the hub's main branch. A local model folder may hold its ControlNet as
-    `controlnet/`, used when `controlnet_id` is left at its default.
+    dtype: of UNet, ControlNet and VAE, whatever their files hold. The text encoder is not read (`prompts.py` does,
+    when it must), the safety checker only when it is on. An unset revision stays unset: the hub's main branch. A local
+    model folder may hold its ControlNet as `controlnet/`, used when `controlnet_id` is left at its default.
     """
     if model.model_id == "random":
-        return random_components()
+        return _as(random_components(), dtype)
     files = locate(model, download=True)
-    folder = files["unet"].parents[1]
-    return _read(files, folder / "tokenizer", _read_scheduler(folder / "scheduler"))
+    folder = files["text_encoder"].parents[1]
+    scheduler = read_scheduler(folder / "scheduler")
+    safety = find_safety_checker(model, folder, download=True)
+    return _read(files, scheduler, safety, dtype, asked=model.safety_checker == "on")
 
 
 def locate(model: ModelSettings, *, download: bool = False) -> dict[str, Path]:
@@ -50,13 +51,27 @@ def locate(model: ModelSettings, *, download: bool = False) -> dict[str, Path]:
     """
     if model.model_id == "random":
         return {}
-    folder = find_folder(model.model_id, model.pinned_revision, _MODEL_FILES, download=download)
-    files = {name: _check_network(folder / name, *_NETWORKS[name]) for name in ("unet", "vae", "text_encoder")}
-    _check_tokenizer(folder / "tokenizer")
-    _json(folder / "scheduler" / "scheduler_config.json")
-    files["controlnet"] = _check_network(_controlnet_folder(model, download), *_NETWORKS["controlnet"])
-    _check_fit({name: path.parent for name, path in files.items()})
+    folder = find_folder(model.model_id, model.pinned_revision, MODEL_FILES, download=download)
+    folders = {name: folder / name for name in ("unet", "vae", "text_encoder")}
+    if model.unet_id is not None:
+        folders["unet"] = _unet_folder(model, download)
+    files = {name: check_network(path, name, allow_pickle=model.allow_pickle) for name, path in folders.items()}
+    check_tokenizer(folder / "tokenizer")
+    read_json(folder / "scheduler" / "scheduler_config.json")
+    folders["controlnet"] = _controlnet_folder(model, download)
+    files["controlnet"] = check_network(folders["controlnet"], "controlnet", allow_pickle=model.allow_pickle)
+    check_fit(folders)
     return files
+
+
+def _unet_folder(model: ModelSettings, download: bool) -> Path:
+    """Where the UNet lies that stands in for the model's own; a local folder may hold it as unet/ or at its top."""
+    subfolder = model.unet_subfolder or UNET_SUBFOLDER
+    wanted = [f"{subfolder}/config.json", f"{subfolder}/{NETWORKS['unet'][1]}.safetensors"]
+    folder = find_folder(str(model.unet_id), model.unet_revision, wanted, download=download)
+    if model.unet_subfolder:
+        return folder / model.unet_subfolder
+    return next((folder / name for name in (UNET_SUBFOLDER, "unet") if (folder / name).is_dir()), folder)
 
 
 def _controlnet_folder(model: ModelSettings, download: bool) -> Path:
@@ -64,118 +79,49 @@ def _controlnet_folder(model: ModelSettings, download: bool) -> Path:
     if model.controlnet_id == DEFAULT_CONTROLNET and beside.is_dir():
         return beside
     prefix = f"{model.weights_subfolder}/" if model.weights_subfolder else ""
-    wanted = [f"{prefix}config.json", f"{prefix}diffusion_pytorch_model.safetensors"]
+    wanted = [f"{prefix}config.json", f"{prefix}{NETWORKS['controlnet'][1]}.safetensors"]
     folder = find_folder(model.controlnet_id, model.pinned_controlnet_revision, wanted, download=download)
     # The default subfolder is the hub ControlNet's; a local folder need not have it.
     return folder / prefix if (folder / prefix).is_dir() else folder
 
 
-def _check_network(folder: Path, class_name: str, stem: str) -> Path:
-    """The weight file of one network, its header read and its class as expected; or `WeightsInvalid`."""
-    from safetensors import SafetensorError, safe_open
-
-    config = _json(folder / "config.json")
-    found = config.get("_class_name") or ", ".join(config.get("architectures") or ["none"])
-    if found != class_name:
-        raise WeightsInvalid(f"{folder / 'config.json'} describes {found}; {class_name} expected")
-    candidates = [folder / f"{stem}.safetensors", folder / f"{stem}.fp16.safetensors"]
-    path = next((c for c in candidates if c.is_file()), None)
-    if path is None:
-        pickled = next(iter(sorted(folder.glob("*.bin"))), None)
-        if pickled:
-            raise WeightsInvalid(f"{pickled} is a pickle, which is never read; {candidates[0].name} expected beside it")
-        raise WeightsInvalid(f"{candidates[0]} is missing")
-    try:
-        with safe_open(path, framework="numpy"):
-            pass
-    except SafetensorError as error:
-        raise WeightsInvalid(f"{path} is damaged or cut short: {error}") from error
-    return path
-
-
-def _check_tokenizer(folder: Path) -> None:
-    if not (folder / "tokenizer.json").is_file():
-        for name in ("vocab.json", "merges.txt"):
-            if not (folder / name).is_file():
-                raise WeightsInvalid(f"{folder / name} is missing")
-
-
-def _check_fit(folders: dict[str, Path]) -> None:
-    """That the networks are SD1.5's kind and belong together, by their configurations alone."""
-    unet, controlnet, vae, text = (
-        _json(folders[name] / "config.json") for name in ("unet", "controlnet", "vae", "text_encoder")
-    )
-    shared = ("block_out_channels", "layers_per_block", "cross_attention_dim")
-    for name, key, found, wanted in (
-        ("unet", "in_channels", unet.get("in_channels"), 4),
-        ("unet", "addition_embed_type", unet.get("addition_embed_type"), None),
-        ("vae", "latent_channels", vae.get("latent_channels"), 4),
-        ("vae", "number of block_out_channels", len(vae.get("block_out_channels", [])), 4),
-        ("controlnet", "in_channels", controlnet.get("in_channels"), 4),
-        ("controlnet", "conditioning_channels", controlnet.get("conditioning_channels", 3), 3),
-        *(("controlnet", key, controlnet.get(key), unet.get(key)) for key in shared),
-        ("text_encoder", "hidden_size", text.get("hidden_size"), unet.get("cross_attention_dim")),
-    ):  # fmt: skip
-        if found != wanted:
-            raise WeightsInvalid(f"{folders[name] / 'config.json'}: {key} is {found}; {wanted} expected")
-
-
-def _read_scheduler(folder: Path) -> Any:
-    path = folder / "scheduler_config.json"
-    name = _json(path).get("_class_name")
-
-    import diffusers
-
-    scheduler_class: Any = getattr(diffusers, str(name), None)
-    if not hasattr(scheduler_class, "add_noise"):
-        raise WeightsInvalid(f"{path} names the scheduler {name!r}; one of diffusers with `add_noise` expected")
-    return scheduler_class.from_pretrained(folder)
-
-
-def _read(files: dict[str, Path], tokenizer: Path, scheduler: Any) -> Components:
-    import diffusers
-    import transformers
-
-    networks = {}
-    for name, path in files.items():
-        network_class = getattr(transformers if name == "text_encoder" else diffusers, _NETWORKS[name][0])
-        networks[name] = _read_network(network_class, path)
+def _read(files: dict[str, Path], scheduler: object, safety: Path | None, dtype: Dtype, asked: bool) -> Components:
+    digests = {name: remembered_sha256(path) for name, path in files.items()}
+    read = {name: read_network(name, files[name], dtype) for name in ("unet", "controlnet", "vae")}
+    text = files["text_encoder"]
+    tokenizer = text.parents[1] / "tokenizer"
     return Components(
-        **networks,
+        **read,
         scheduler=scheduler,
-        tokenizer=transformers.CLIPTokenizer.from_pretrained(tokenizer),
-        digests={name: file_sha256(path) for name, path in files.items()},
+        digests=digests | ({"safety_checker": remembered_sha256(safety)} if safety else {}),
+        files=files,
+        pickled=tuple(name for name, path in files.items() if path.suffix != ".safetensors"),
+        text=TextFiles(
+            weights=text,
+            tokenizer=tokenizer,
+            width=read_json(text.parent / "config.json")["hidden_size"],
+            digests={
+                "text_encoder": digests["text_encoder"],
+                "text_encoder_config": file_sha256(text.parent / "config.json"),
+                "tokenizer": _tokenizer_sha256(tokenizer),
+            },
+        ),
+        safety_checker=read_safety_checker(safety) if safety else None,
+        safety="on" if safety else "absent" if asked else "off",
     )
 
 
-def _read_network(network_class: Any, path: Path) -> Any:
+def _as(parts: Components, dtype: Dtype) -> Components:
     import torch
 
-    try:
-        network, info = network_class.from_pretrained(
-            path.parent,
-            variant="fp16" if path.name.endswith(".fp16.safetensors") else None,
-            dtype=torch.float32,
-            use_safetensors=True,
-            local_files_only=True,
-            output_loading_info=True,
-        )
-    except (ValueError, RuntimeError) as error:  # tensors of other shapes than the configuration's
-        raise WeightsInvalid(f"{path} does not fit its config.json: {error}") from error
-    # Left to itself the library fills what is missing with random numbers and goes on.
-    wrong = sorted(map(str, info["missing_keys"])) + sorted(map(str, info["mismatched_keys"]))
-    if wrong:
-        raise WeightsInvalid(f"{path} does not fit its config.json: {len(wrong)} tensors missing, the first {wrong[0]}")
-    return network.eval()
+    for network in (parts.unet, parts.controlnet, parts.vae):
+        # torch's own `to`: diffusers' warns about an empty list of modules that should stay in float32.
+        torch.nn.Module.to(network, dtype=getattr(torch, dtype))
+    return parts
 
 
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise WeightsInvalid(f"{path} is missing") from error
-    except ValueError as error:
-        raise WeightsInvalid(f"{path} is not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise WeightsInvalid(f"{path} holds a {type(content).__name__}; an object expected")
-    return content
+def _tokenizer_sha256(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted([*folder.glob("*.json"), *folder.glob("*.txt")]):
+        digest.update(f"{path.name} {file_sha256(path)}\n".encode())
+    return digest.hexdigest()

@@ -15,6 +15,7 @@ COMMANDS = {
     "report": "One self-contained HTML page about a sweep.",
     "evaluate": "Is the view right?",
     "bench": "How fast is it here?",
+    "engine": "UNet and ControlNet as ONNX graphs.",
     "doctor": "Is this machine ready?",
 }
 

@@ -1,0 +1,284 @@
+"""ONNX engines on the small random model: the same answers, whole folders, and no engine of other weights."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from click.testing import CliRunner
+
+from sdaug.cli import main
+from sdaug.config import GenerationSettings, ModelSettings
+from sdaug.diffusion import engine_build
+from sdaug.diffusion.engine_build import build_engine, check_engine, load_on_cpu
+from sdaug.diffusion.generator import Job
+from sdaug.diffusion.load import assemble, load_generator
+from sdaug.diffusion.random_model import random_components
+from sdaug.engine import session
+from sdaug.engine.attach import open_networks
+from sdaug.engine.manifest import EngineError, read_engine
+from sdaug.engine.numerics import Case, compare
+from sdaug.engine.residuals import residual_shapes
+from sdaug.levers import LeverSkipped
+from sdaug.types import Pose, View
+
+RANDOM = ModelSettings(model_id="random", device="cpu")
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("engines") / "float32"
+    build_engine(RANDOM, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def networks() -> dict:
+    pipeline = load_on_cpu(RANDOM)
+    return {"unet": pipeline.unet, "controlnet": pipeline.controlnet}
+
+
+@pytest.fixture(scope="module")
+def opened(built, networks):
+    configs = {name: network.config for name, network in networks.items()}
+    engines = open_networks(built, read_engine(built), configs, CPU, "cpu")
+    yield engines
+    for engine in engines.values():
+        engine.close()
+
+
+@pytest.fixture
+def copy(built, tmp_path) -> Path:
+    """One that a test may damage."""
+    return Path(shutil.copytree(built, tmp_path / "copy"))
+
+
+def lever(folder: Path, **options) -> dict:
+    return {"onnx_engine": {"folder": str(folder), **options}}
+
+
+# -- the same answers
+
+
+@pytest.mark.parametrize(("batch", "height", "width"), [(1, 8, 8), (2, 16, 24), (6, 8, 8), (1, 64, 64), (3, 2, 2)])
+@pytest.mark.parametrize("controlled", [True, False])
+def test_answers_are_pytorchs_to_a_ten_thousandth(networks, opened, batch, height, width, controlled):
+    found = compare(networks, opened, [Case(batch, height, width, controlled)])
+    assert [each.network for each in found] == (["controlnet", "unet"] if controlled else ["unet"])
+    for each in found:
+        assert each.max_abs <= 1e-4 and each.largest > 1, each
+
+
+def test_residuals_and_their_scale_reach_the_answer(networks, opened):
+    """What the comparison above rests on: an engine deaf to them would be told from PyTorch."""
+    sample, text, hint = torch.randn(2, 4, 8, 8), torch.randn(2, 77, 32), torch.randn(2, 16, 8, 8)
+    down, middle = opened["controlnet"](sample, torch.tensor(9), text, hint, conditioning_scale=0.5)
+    doubled, _ = opened["controlnet"](sample, torch.tensor(9), text, hint, conditioning_scale=1.0)
+    assert all(torch.allclose(2 * a, b, atol=1e-6) for a, b in zip(down, doubled, strict=True))
+    (plain,) = opened["unet"](sample, torch.tensor(9), text)
+    (steered,) = opened["unet"](
+        sample, torch.tensor(9), text, down_block_additional_residuals=down, mid_block_additional_residual=middle
+    )
+    assert (plain - steered).abs().max() > 0.01
+
+
+def test_the_residuals_shapes_are_controlnets_own(networks):
+    config = networks["controlnet"].config
+    with torch.no_grad():
+        down, middle = networks["controlnet"](
+            torch.randn(1, 4, 8, 12), 1, torch.randn(1, 77, 32), torch.randn(1, 16, 8, 12), return_dict=False
+        )
+    assert [tuple(part.shape) for part in (*down, middle)] == residual_shapes(config, 1, 8, 12)
+
+
+def test_images_are_the_same_but_for_rounding(built):
+    rng = np.random.default_rng(0)
+    views = [
+        View(Pose(0, 0), image, np.ones((64, 64), np.float32), np.zeros((64, 64), bool), np.zeros((478, 3), np.float32))
+        for image in rng.integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
+    ]
+    jobs = [Job(i, view, 255 - view.image) for i, view in enumerate(views)]
+    settings = GenerationSettings(
+        num_inference_steps=4, strength=0.9, guidance_scale=3.0, guidance_end=0.5, control_guidance_end=0.75, size=64
+    )
+    made = []
+    for levers in ({}, lever(built)):
+        generator = load_generator(RANDOM, levers)
+        made.append([result.diffused.astype(int) for result in generator.generate(jobs, settings)])
+        generator.close()
+    for ours, theirs in zip(*made, strict=True):
+        assert np.abs(ours - theirs).max() <= 1 and theirs.std() > 10
+
+
+# -- the folder
+
+
+def test_the_manifest_names_weights_opset_versions_inputs_and_every_file(built):
+    manifest = json.loads((built / "manifest.json").read_text())
+    assert manifest["schema"] == "sdaug.engine/1" and manifest["opset"] == 18 and manifest["precision"] == "float32"
+    assert (
+        manifest["model"]["model_id"] == "random" and manifest["versions"]["torch"] == torch.__version__.split("+")[0]
+    )
+    assert manifest["unet"]["inputs"]["sample"] == ["float", "batch", 4, "2*height", "2*width"]
+    listed = {name for part in ("unet", "controlnet") for name in manifest[part]["files"]}
+    assert listed | {"manifest.json"} == {path.name for path in built.iterdir()}
+    assert manifest["unet"]["weights_sha256"] != manifest["controlnet"]["weights_sha256"]
+
+
+def test_graphs_are_of_the_opset_and_hold_no_path_of_the_machine(built):
+    for name in ("unet.onnx", "controlnet.onnx"):
+        graph = onnx.load(built / name, load_external_data=False)
+        assert [(entry.domain, entry.version) for entry in graph.opset_import] == [("", 18)]
+        assert b".py" not in (built / name).read_bytes()
+        onnx.checker.check_model(str(built / name))
+
+
+def test_a_build_that_fails_leaves_nothing(tmp_path, monkeypatch):
+    def fail(name, network, folder, *_):
+        (folder / "unet.onnx").write_bytes(b"half")
+        raise RuntimeError("the exporter gave up")
+
+    monkeypatch.setattr(engine_build, "export_network", fail)
+    with pytest.raises(RuntimeError, match="gave up"):
+        build_engine(RANDOM, tmp_path / "engine")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_in_use_and_a_full_disk_are_refused_before_the_export(tmp_path, monkeypatch):
+    monkeypatch.setattr(engine_build, "export_network", lambda *_: pytest.fail("it was exported"))
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used/notes.txt").write_text("mine")
+    with pytest.raises(EngineError, match="used is not free"):
+        build_engine(RANDOM, tmp_path / "used")
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(engine_build.shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(EngineError, match="has 0.0 GB free; the engine needs"):
+        build_engine(RANDOM, tmp_path / "engine")
+
+
+def test_a_network_with_a_face_adapter_is_not_exported(tmp_path, networks):
+    from sdaug.engine.export import export_network
+
+    unet = random_components().unet
+    unet.encoder_hid_proj = torch.nn.Identity()
+    with pytest.raises(EngineError, match="has an IP-Adapter"):
+        export_network("unet", unet, tmp_path, "")
+
+
+# -- what is refused
+
+
+def test_damaged_or_missing_files_are_refused_by_name(copy):
+    with open(copy / "unet.onnx", "r+b") as file:
+        file.truncate(1000)
+    with pytest.raises(EngineError, match="unet.onnx is damaged or was changed"):
+        load_generator(RANDOM, lever(copy))
+    (copy / "unet.onnx").unlink()
+    with pytest.raises(EngineError, match="unet.onnx is missing"):
+        load_generator(RANDOM, lever(copy))
+
+
+def test_missing_weights_beside_a_graph_are_refused(copy):
+    (copy / "controlnet.onnx.data").unlink()
+    with pytest.raises(EngineError, match="controlnet.onnx.data is missing"):
+        check_engine(copy)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is no engine manifest"),
+        ('{"schema": "sdaug.engine/0"}', "'sdaug.engine/1' expected"),
+        ('{"schema": "sdaug.engine/1"}', "is no engine manifest: KeyError: 'unet'"),
+        ("[]", "is no engine manifest"),
+    ],
+)
+def test_a_manifest_that_is_none_is_refused(copy, text, message):
+    (copy / "manifest.json").write_text(text)
+    with pytest.raises(EngineError, match=message):
+        read_engine(copy)
+
+
+def test_a_manifest_cannot_point_outside_its_folder(copy):
+    content = json.loads((copy / "manifest.json").read_text())
+    content["unet"]["files"]["../elsewhere.onnx"] = "0" * 64
+    (copy / "manifest.json").write_text(json.dumps(content))
+    with pytest.raises(EngineError, match="names of files beside it expected"):
+        read_engine(copy)
+
+
+def test_a_folder_that_is_no_engine_is_refused(tmp_path):
+    with pytest.raises(EngineError, match="is no engine folder"):
+        load_generator(RANDOM, lever(tmp_path))
+
+
+def test_an_engine_of_other_weights_is_refused(built):
+    from sdaug.engine.attach import attach
+
+    other = assemble(random_components(seed=1), CPU)
+    with pytest.raises(EngineError, match=r"is an engine of another unet: made from weights .* \(random\)"):
+        attach(other, built, "cpu", fp16=False, max_batch=1, max_size=512, cache=None)
+    assert {p.device.type for p in other.unet.parameters()} == {"cpu"}
+
+
+def test_weights_changed_after_reading_are_other_weights(built):
+    from sdaug.engine.attach import attach
+
+    changed = assemble(random_components(), CPU)
+    with torch.no_grad():
+        changed.controlnet.conv_in.bias[0] += 1e-3
+    with pytest.raises(EngineError, match="of another controlnet"):
+        attach(changed, built, "cpu", fp16=False, max_batch=1, max_size=512, cache=None)
+
+
+def test_a_provider_that_is_not_built_in_is_a_skipped_lever_that_says_what_there_is(built):
+    missing = [name for name in session.PROVIDERS if name not in session.available_providers()]
+    if not missing:
+        pytest.skip("this onnxruntime has every provider")
+    with pytest.raises(LeverSkipped, match=r"has no \w+ExecutionProvider .*; it has: .*cpu"):
+        load_generator(RANDOM, lever(built, provider=missing[-1]))
+
+
+def test_no_folder_is_a_skipped_lever_and_a_float_engine_is_not_int8(built):
+    with pytest.raises(LeverSkipped, match="no engine folder is named"):
+        load_generator(RANDOM, {"onnx_engine": {}})
+    with pytest.raises(EngineError, match="is a float32 engine; one that is int8 expected"):
+        load_generator(RANDOM, lever(built, int8=True))
+
+
+def test_inputs_that_the_graph_does_not_take_are_refused(opened):
+    sample, text = torch.randn(1, 4, 8, 8), torch.randn(1, 77, 32)
+    for problem, arguments, more in (
+        ("latents of 7 x 8; multiples of 2", (torch.randn(1, 4, 7, 8), 1, text), {}),
+        ("one timestep for the whole batch", (sample.repeat(2, 1, 1, 1), torch.tensor([1, 2]), text), {}),
+        (r"encoder_hidden_states of \(5, 32\)", (sample, 1, torch.randn(1, 5, 32)), {}),
+        ("takes no .*image_embeds", (sample, 1, text), {"added_cond_kwargs": {"image_embeds": [sample]}}),
+    ):
+        with pytest.raises(ValueError, match=problem):
+            opened["unet"](*arguments, **more)
+
+
+def test_a_closed_generator_has_closed_its_sessions(built):
+    generator = load_generator(RANDOM, lever(built))
+    unet = generator.pipeline.unet
+    generator.close()
+    with pytest.raises(RuntimeError, match="engine is closed"):
+        unet(torch.randn(1, 4, 8, 8), 1, torch.randn(1, 77, 32))
+
+
+# -- the command
+
+
+def test_check_says_sound_or_not_and_exits_so(built, copy):
+    run = CliRunner().invoke(main, ["engine", "check", str(built), "--json"])
+    assert run.exit_code == 0, run.output
+    facts = json.loads(run.stdout)
+    assert facts["sound"] is True and max(each["max_abs"] for each in facts["differences"]) <= 1e-4
+    (copy / "unet.onnx.data").write_bytes(b"")
+    run = CliRunner().invoke(main, ["engine", "check", str(copy)])
+    assert run.exit_code == 1 and "unet.onnx.data is damaged" in run.output
+    assert CliRunner().invoke(main, ["engine", "check", str(copy / "nowhere")]).exit_code == 2

@@ -63,7 +63,8 @@ def build(part: Part, *, device: str = "meta", dtype: Any = None) -> Any:
     """One network in evaluation mode, its weights as its class initialises them.
 
     device: "meta" holds no weights and takes no memory; "cpu" and "cuda" hold real random ones, drawn from torch's
-    global generator. A ControlNet's output layers are zero, as in an untrained one. dtype: torch.float32 where not given.
+    global generator. A ControlNet's output layers are zero, as in an untrained one. dtype: a torch.dtype, float32 where
+    not given. Raises ValueError for a name that is none of PARTS.
     """
     import torch
 

@@ -38,7 +38,7 @@ _ALLOCATIONS = ("empty", "empty_like", "empty_strided", "empty_permuted", "new_e
 _OVERWRITES = ("copy_", "fill_", "zero_", "normal_", "uniform_", "random_", "exponential_", "bernoulli_")
 """Their first argument is written and not read."""
 _LOOKUPS = ("embedding", "index_select", "gather", "index")
-"""They read as much of their table as they give back."""
+"""They read as much of their table, the first argument, as they give back."""
 
 
 class Counter(TorchDispatchMode):
@@ -103,7 +103,9 @@ class Counter(TorchDispatchMode):
         if formula is None and func.namespace not in ("aten", "prims"):
             self.without_formula.add(str(packet))
         moved = sum(_bytes(tensor) for tensor in writes)
-        moved += moved if name in _LOOKUPS else sum(_bytes(tensor) for tensor in reads)
+        if name in _LOOKUPS:
+            moved, reads = 2 * moved, reads[1:]
+        moved += sum(_bytes(tensor) for tensor in reads)
         flops = int(formula(*args, **kwargs, out_val=result)) if formula else 0
         self._ops[Op(_kind(name, args, formula is not None), flops, moved)] += 1
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any, Literal, get_args
 
 from sdaug.costmodel.architecture import Part, build
@@ -30,7 +30,7 @@ class PartCost(Work):
     live_bytes: int
 
 
-@lru_cache(maxsize=None)
+@cache
 def count_part(name: PartName, batch: int = 1, size: int = 512, dtype: Dtype = "float16") -> PartCost:
     """One run on `batch` images of `size` x `size` pixels; a guided step runs twice its images.
 
@@ -39,7 +39,7 @@ def count_part(name: PartName, batch: int = 1, size: int = 512, dtype: Dtype = "
 
     >>> cost = count_part("hint")
     >>> cost.parameters, round(cost.flops / 1e9, 1)
-    (1085760, 14.7)
+    (1086480, 14.7)
     """
     import torch
 
@@ -86,7 +86,7 @@ def split_controlnet(controlnet: Any) -> Any:
     return hint
 
 
-@lru_cache(maxsize=None)
+@cache
 def _networks(part: Part, dtype: Dtype) -> tuple[Any, ...]:
     import torch
 

@@ -28,7 +28,7 @@ LOCAL = {
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if {"faces", "arcface"} & set(getattr(item, "fixturenames", ())):
+        if {"faces", "arcface_folder"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("faces")
 
 
@@ -63,9 +63,14 @@ def faces() -> Path:
 
 
 @pytest.fixture(scope="session")
-def arcface():
+def arcface_folder() -> str:
+    return str(local_folder("SDAUG_FACE_PACK"))
+
+
+@pytest.fixture(scope="session")
+def arcface(arcface_folder):
     """The insightface pack: SCRFD, an ArcFace recogniser, dlib held out."""
-    pack = load_pack(str(local_folder("SDAUG_FACE_PACK")))
+    pack = load_pack(arcface_folder)
     yield pack
     pack.close()
 

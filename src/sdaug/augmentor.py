@@ -117,7 +117,8 @@ class GenerativeAugmentor:
         timings["stage_s"] = time.perf_counter() - before
 
         turned = [_turned(stage, pose) for pose in ANGLES[: generation.num_angles]]
-        diffuse = self._batches(diffusion, [view for view, _ in turned], generation)
+        own = gate.reference[self.pack.recognisers[0].name]
+        diffuse = self._batches(diffusion, [view for view, _ in turned], generation, own)
         angles: list[AngleResult] = []
         for index, (view, seconds) in enumerate(turned):
             began = time.perf_counter() - seconds
@@ -227,8 +228,13 @@ class GenerativeAugmentor:
         others, facts = without_subject(cohort, self.pack, photo.sha256, vector)
         return replace(gate, cohort=others.vectors), facts
 
-    def _batches(self, diffusion: _Loaded, views: list[View], generation: GenerationSettings) -> "Batches | None":
-        """What makes these angles by diffusion; None where it is not asked for or not to be had."""
+    def _batches(
+        self, diffusion: _Loaded, views: list[View], generation: GenerationSettings, own: np.ndarray
+    ) -> "Batches | None":
+        """What makes these angles by diffusion; None where it is not asked for or not to be had.
+
+        own: the source's vector by the pack's own recogniser.
+        """
         from sdaug.batches import Batches
         from sdaug.diffusion.generator import Job
 
@@ -236,7 +242,8 @@ class GenerativeAugmentor:
             return None
         kind = self.settings.model.drawn_control
         jobs = [Job(i, view, control_image(view.landmarks, len(view.image), kind)) for i, view in enumerate(views)]
-        return Batches(diffusion.generator, jobs, generation)
+        steered = diffusion.generator.adapters.embedding_dim is not None
+        return Batches(diffusion.generator, jobs, generation, diffusion.generator.identity(own) if steered else None)
 
     def _diffusion(self) -> _Loaded:
         """The generator, loaded once; without weights or memory the reasons instead, or the error under `strict`."""

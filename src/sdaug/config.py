@@ -3,7 +3,7 @@
 import difflib
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 DEFAULT_MODEL = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 DEFAULT_CONTROLNET = "CrucibleAI/ControlNetMediaPipeFace"
@@ -210,3 +210,12 @@ class RunSettings(Config):
     gate: GateSettings = GateSettings()
     min_source_face_px: float = Field(default=60.0, gt=0)
     strict: bool = False
+
+    @model_validator(mode="after")
+    def _a_face_adapter_wants_arcface(self) -> "RunSettings":
+        if self.model.face_id and self.pack == "embedded" and self.backend == "diffusion":
+            raise ValueError(
+                "the face adapter (model.face_id) is steered by an ArcFace vector, and the recogniser of the pack "
+                "'embedded' is dlib's; choose an insightface pack, for example buffalo_l"
+            )
+        return self

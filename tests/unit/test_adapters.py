@@ -1,6 +1,7 @@
 """Face adapters and few-step LoRAs in files of the published layout, made here for the small UNet."""
 
 import importlib
+import json
 import logging
 import warnings
 from pathlib import Path
@@ -10,13 +11,18 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from sdaug.config import FaceIdSettings, LoraSettings, ModelSettings
+from sdaug.augmentor import GenerativeAugmentor
+from sdaug.config import FaceIdSettings, GenerationSettings, LoraSettings, ModelSettings, RunSettings
 from sdaug.diffusion.adapters import Adapters, find_adapters, load_adapters
 from sdaug.diffusion.components import WeightsInvalid, WeightsMissing
-from sdaug.diffusion.face_id import check_layout, has_identity
+from sdaug.diffusion.face_id import check_layout
+from sdaug.diffusion.generator import Job
+from sdaug.diffusion.load import load_generator
 from sdaug.diffusion.lora import FEW_STEP, read_layers
 from sdaug.diffusion.random_model import random_components
 from sdaug.diffusion.schedulers import SCHEDULERS
+from sdaug.levers import LeverSkipped
+from sdaug.types import Pose, View
 
 DIM = 512
 SCALES = dict(scale=0.6, lora_scale=0.7)
@@ -323,15 +329,100 @@ def test_a_cfg_preserving_lora_leaves_guidance_to_the_call(folder):
     assert adapters.call == {"scheduler": "ddim_trailing"} and adapters.facts["lora"]["guidance_scale"] == 5.0
 
 
-def test_only_a_unet_with_a_face_adapter_has_an_identity(folder, unet):
-    assert has_identity(adapted(asked(folder, SCALES))[0].unet)
-    assert not has_identity(adapted(asked(folder, lora={}))[0].unet) and not has_identity(unet)
+def test_float16_weights_are_the_float32_sum_rounded_once(folder):
+    parts, plain = random_components(), random_components()
+    tensors = lora_tensors(parts.unet)
+    parts.unet.half(), plain.unet.half()
+    load_adapters(parts, asked(folder, lora={}))
+    for (name, ours), (_, layer) in zip(lora_layers(parts.unet), lora_layers(plain.unet), strict=True):
+        down, up = (tensors[f"{name}.lora_{side}.weight"].float().flatten(1) for side in ("down", "up"))
+        expected = layer.weight.float() + 0.5 * (up @ down).reshape(layer.weight.shape)
+        assert torch.equal(ours.weight, expected.half()), name
 
 
 def test_nothing_is_warned_of(folder, caplog, capfd):
     adapted(asked(folder, SCALES, {}))
     assert not caplog.records and not capfd.readouterr().err
     assert not logging.getLogger("diffusers.loaders.ip_adapter").disabled
+
+
+# -- through the generator
+
+
+def job(index: int = 0, side: int = 64) -> Job:
+    picture = np.random.default_rng(index).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    none = np.zeros((side, side), bool)
+    view = View(Pose(0, 0), picture, np.zeros((side, side), np.float32), none, np.zeros((478, 3), np.float32))
+    return Job(index, view, 255 - picture)
+
+
+SETTINGS = GenerationSettings(num_inference_steps=2, strength=0.9, size=64, guidance_scale=3.0)
+
+
+def made(generator, identity=None, jobs=1, settings=SETTINGS) -> list[np.ndarray]:
+    return [g.diffused for g in generator.generate([job(i) for i in range(jobs)], settings, identity=identity)]
+
+
+def test_a_generator_turns_towards_the_person_it_is_given(folder):
+    generator = load_generator(asked(folder, dict(scale=2.0, lora_scale=1.0)), {})
+    one, two = (made(generator, generator.identity(person(i)), jobs=2) for i in (1, 2))
+    assert all((a != b).mean() > 0.1 for a, b in zip(one, two, strict=True))
+    assert np.array_equal(one[1], made(generator, generator.identity(person(1)), jobs=2)[1])
+    with pytest.raises(ValueError, match="wants a face embedding at every call"):
+        made(generator)
+    generator.close()
+
+
+def test_a_generator_without_a_face_adapter_refuses_a_person(folder):
+    generator = load_generator(asked(folder), {})
+    with pytest.raises(ValueError, match="no face adapter"):
+        generator.identity(person(1))
+    with pytest.raises(ValueError, match="has no face adapter"):
+        made(generator, identity=lambda batch, guided: {})
+    generator.close()
+
+
+def test_a_few_step_lora_holds_scheduler_and_guidance_and_is_recorded(folder):
+    generator = load_generator(asked(folder, lora={}), {})
+    held = generator.settings_for(SETTINGS)
+    assert held.scheduler == "lcm" and held.guidance_scale == 1.0 and held.num_inference_steps == 2
+    assert generator.facts["adapters"]["lora"]["kind"] == "lcm"
+    assert json.loads(json.dumps(generator.facts["adapters"])) == generator.facts["adapters"]
+    free = load_generator(asked(folder), {})
+    lcm = SETTINGS.model_copy(update={"scheduler": "lcm", "guidance_scale": 1.0})
+    assert (made(generator)[0] != made(free, settings=lcm)[0]).mean() > 0.1
+    generator.close(), free.close()
+
+
+def test_slicing_attention_is_skipped_where_it_would_drop_the_face(folder):
+    with pytest.raises(LeverSkipped, match="face adapter"):
+        load_generator(asked(folder, SCALES), {"attention_slicing": {"slice_size": 1}})
+    load_generator(asked(folder, lora={}), {"attention_slicing": {"slice_size": 1}}).close()
+
+
+def test_a_pack_whose_vectors_are_not_arcfaces_is_refused_in_the_settings(folder):
+    model = asked(folder, SCALES)
+    with pytest.raises(ValueError, match="ArcFace.*'embedded' is dlib's.*buffalo_l"):
+        RunSettings(model=model)
+    RunSettings(model=model, pack="buffalo_l"), RunSettings(model=model, backend="warp")
+
+
+def test_a_photo_is_steered_by_its_own_face(tmp_path, astronaut, arcface_folder, unet):
+    """The whole product, with a face adapter for the pack's 128 values."""
+    save_file(flat(face_id_tensors(unet, dim=128)), tmp_path / "faceid.safetensors")
+    generation = GenerationSettings(num_angles=2, num_inference_steps=2, size=64)
+    settings = RunSettings(
+        model=asked(tmp_path, dict(scale=2.0, lora_scale=0)), pack=arcface_folder, generation=generation
+    )
+    augmentor = GenerativeAugmentor(settings=settings)
+    records = [augmentor.augment(astronaut)]
+    augmentor.configure(model=asked(tmp_path, dict(scale=0, lora_scale=0)).model_dump())
+    records.append(augmentor.augment(astronaut))
+    augmentor.cleanup()
+    facts = records[0].generator["model"]["adapters"]["face_id"]
+    assert facts["embedding_dim"] == 128 and facts["scale"] == 2.0
+    steered, plain = (record.angles[1].raw.image for record in records)
+    assert (steered != plain).mean() > 0.02
 
 
 # -- the published files, by their sizes

@@ -21,7 +21,7 @@ from sdaug.diffusion.components import Components
 from sdaug.diffusion.face_id import attach, check_embedding, check_layout, lora_part
 from sdaug.diffusion.loop import Identity
 from sdaug.diffusion.lora import FEW_STEP, fuse, read_layers
-from sdaug.measure.digest import file_sha256
+from sdaug.measure.remembered import remembered_sha256
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +73,7 @@ def find_adapters(model: ModelSettings, *, download: bool = False) -> dict[str, 
 
 
 def load_adapters(parts: Components, model: ModelSettings) -> Adapters:
-    """What `model` asks for, fused into `parts.unet` in place, which is float32 and on the CPU.
+    """What `model` asks for, put into `parts.unet` in place, on the CPU and in the number format that it has.
 
     Raises `WeightsMissing` or `WeightsInvalid`, both before the UNet is touched.
     """
@@ -130,4 +130,5 @@ def _lora_source(asked: LoraSettings) -> tuple[str, str, str | None]:
 
 def _facts(path: Path, source: tuple[str, str, str | None], **scales: Any) -> dict[str, Any]:
     name, _, revision = source
-    return {"id": name, "revision": revision, "file": path.name, "sha256": file_sha256(path), **scales, "fused": True}
+    facts = {"id": name, "revision": revision, "file": path.name, "sha256": remembered_sha256(path), "fused": True}
+    return facts | scales

@@ -80,11 +80,6 @@ def attach(pipe: Any, tensors: dict[str, Any], scale: float) -> None:
     pipe.set_ip_adapter_scale(scale)
 
 
-def has_identity(unet: Any) -> bool:
-    """Whether `unet` takes a face embedding. Other attention processors in place of its own would drop it silently."""
-    return any(type(processor).__name__.startswith("IPAdapter") for processor in unet.attn_processors.values())
-
-
 def check_embedding(embedding: np.ndarray, dim: int, adapter: str) -> None:
     """`ValueError` unless `embedding` is (dim,), finite and of unit length."""
     if embedding.shape != (dim,):

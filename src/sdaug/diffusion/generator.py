@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from sdaug.config import GenerationSettings
+from sdaug.diffusion.adapters import Adapters
 from sdaug.diffusion.loop import Conditions, Identity, Start, denoise
 from sdaug.diffusion.schedule import Evaluations, evaluations, plan_steps
 from sdaug.diffusion.schedulers import choose_scheduler
@@ -58,6 +59,7 @@ class DiffusionGenerator:
     prompt_embeds: Any
     negative_prompt_embeds: Any
     facts: dict[str, Any]
+    adapters: Adapters = field(default_factory=Adapters)
     sources: SourceCache = field(default_factory=SourceCache)
 
     def generate(
@@ -67,11 +69,15 @@ class DiffusionGenerator:
 
         Every view is square, its side a multiple of 8. Noise depends on seed and index only, so an angle comes out the
         same (but for the last bit) however many others are asked for, and alone.
+        identity: from `self.identity`, needed where a face adapter is loaded and refused elsewhere.
         Raises `ValueError` at once for images of the wrong shape. Running out of memory is raised when it happens; the
         jobs of that batch can be given again.
         """
         if self.pipeline.unet is None:
             raise RuntimeError("this generator is closed")
+        if (identity is None) != (self.adapters.embedding_dim is None):
+            asks = "wants a face embedding at every call" if identity is None else "has no face adapter"
+            raise ValueError(f"this generator {asks}, got identity={identity!r}")
         for job in jobs:
             side = len(job.view.image)
             _check_image(f"view {job.index}", job.view.image, side)
@@ -80,6 +86,10 @@ class DiffusionGenerator:
         most = settings.batch_size or len(jobs)
         batches = [jobs[i : i + most] for i in range(0, len(jobs), most)]
         return (made for batch in batches for made in self._batch(batch, settings, identity))
+
+    def identity(self, embedding: np.ndarray) -> Identity:
+        """What steers every angle towards one person: see `Adapters.identity`."""
+        return self.adapters.identity(embedding, self.pipeline.dtype, self.pipeline.device)
 
     def settings_for(self, settings: GenerationSettings) -> GenerationSettings:
         """What is run when `settings` are asked for: those that a lever holds stand."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from sdaug import plugins
 from sdaug.config import ModelSettings
+from sdaug.diffusion.adapters import load_adapters
 from sdaug.diffusion.components import Components
 from sdaug.diffusion.generator import DiffusionGenerator
 from sdaug.diffusion.prompts import NEGATIVE_PROMPT, PROMPT, Prompts, prompt_embeds
@@ -31,8 +32,10 @@ def load_generator(model: ModelSettings, levers: dict[str, dict[str, Any]]) -> D
     if not re.fullmatch(r"cpu|cuda(:\d+)?", model.device):
         raise ValueError(f"unknown device {model.device!r}; 'cpu', 'cuda' or 'cuda:' and a number expected")
     parts = load_components(model)
+    adapters = load_adapters(parts, model)
     device, degraded = _device(model.device)
     pipeline = assemble(parts, device)
+    pipeline.call.update(adapters.call)
     apply(pipeline, [lever for lever in chosen.values() if lever.stage == "weights"])
     prompts = _prompts(parts, pipeline.prompt_cache)
     apply(pipeline, [lever for lever in chosen.values() if lever.stage == "storage"])
@@ -55,6 +58,7 @@ def load_generator(model: ModelSettings, levers: dict[str, dict[str, Any]]) -> D
             if isinstance(network, torch.nn.Module)
         },
         "sha256": parts.digests,
+        "adapters": adapters.facts,
         "pickled": list(parts.pickled),
         "safety_checker": parts.safety,
         "prompt_cache": {"from_cache": prompts.from_cache, "problem": prompts.problem},
@@ -62,7 +66,7 @@ def load_generator(model: ModelSettings, levers: dict[str, dict[str, Any]]) -> D
         "call": dict(pipeline.call),
         "degraded": degraded,
     }
-    return DiffusionGenerator(pipeline, prompts.positive, prompts.negative, facts)
+    return DiffusionGenerator(pipeline, prompts.positive, prompts.negative, facts, adapters)
 
 
 def assemble(parts: Components, device: Any) -> Pipeline:

@@ -99,11 +99,11 @@ def read_layers(path: Path, tensors: Mapping[str, Any], unet: Any) -> list[LowRa
 
 
 def fuse(unet: Any, changes: Iterable[LowRank], scale: float) -> None:
-    """Add `scale` times each change to its layer's weights, in float32, in place."""
+    """Add `scale` times each change to its layer's weights in place, in float32, rounded once to their own format."""
     import torch
 
     with torch.no_grad():
         for change in changes:
             weight = unet.get_submodule(change.layer).weight
             product = change.up.float().flatten(1) @ change.down.float().flatten(1)
-            weight += (scale * change.factor * product).reshape(weight.shape).to(weight.dtype)
+            weight.copy_(weight.float() + (scale * change.factor * product).reshape(weight.shape))

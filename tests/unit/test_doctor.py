@@ -12,8 +12,8 @@ from packaging.requirements import Requirement
 
 from sdaug import doctor
 from sdaug.cli.doctor import command
-from sdaug.doctor import Check
 from sdaug.diffusion import hub
+from sdaug.doctor import Check
 
 NOISE = """
 import logging, os, sys, warnings
@@ -213,7 +213,7 @@ def test_weights_that_are_here_are_counted(tmp_path, monkeypatch):
 
 def test_weights_that_are_not_here_are_a_note_and_the_hub_is_not_asked(tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(hub, "_ask_hub", lambda _: pytest.fail("the hub was asked"))
+    monkeypatch.setattr(hub, "ask_hub", lambda _: pytest.fail("the hub was asked"))
     found = doctor._weights()
     assert (found.ok, found.required) == (False, False)
     assert found.found.startswith("WeightsMissing: stable-diffusion-v1-5/stable-diffusion-v1-5 is neither")

@@ -135,7 +135,7 @@ def test_the_hubs_cache_is_used_without_asking_the_hub(folder, tmp_path, monkeyp
     def hub_asked(name):
         raise AssertionError(f"the hub was asked for {name}")
 
-    monkeypatch.setattr(hub, "_ask_hub", hub_asked)
+    monkeypatch.setattr(hub, "ask_hub", hub_asked)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     for name, source, inside in (
         ("tiny/sd", folder, ""),
@@ -299,7 +299,7 @@ def test_an_absent_folder_is_missing(tmp_path):
 @pytest.mark.parametrize("name", ["a/b/c", "a--b", "../up", "nowhere/", "model.git", "model für alle"])
 def test_a_name_that_no_hub_has_is_not_asked_for(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(hub, "_ask_hub", lambda _: pytest.fail("the hub was asked"))
+    monkeypatch.setattr(hub, "ask_hub", lambda _: pytest.fail("the hub was asked"))
     with pytest.raises(WeightsMissing, match="no such folder, and not a hub id either"):
         load_components(ModelSettings(model_id=name))
 

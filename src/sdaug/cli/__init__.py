@@ -16,6 +16,7 @@ COMMANDS = {
     "evaluate": "Is the view right?",
     "bench": "How fast is it here?",
     "engine": "UNet and ControlNet as ONNX graphs.",
+    "models": "Weights: list, fetch, check.",
     "doctor": "Is this machine ready?",
 }
 

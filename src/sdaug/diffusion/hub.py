@@ -54,14 +54,14 @@ def _download(name: str, revision: str | None, files: list[str]) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HTTPError  # pyright: ignore[reportPrivateImportUsage]  (httpx's or httpx2's)
 
-    _ask_hub(name)
+    ask_hub(name)
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=files))
     except (HTTPError, OSError) as error:
         raise WeightsMissing(f"{name} (revision {revision or 'unset'}) cannot be had from the hub: {error}") from error
 
 
-def _ask_hub(name: str) -> None:
+def ask_hub(name: str) -> None:
     """`WeightsMissing` unless the hub answers anything at all within `HUB_DEADLINE_S`.
 
     One request, no retry, in a thread that is left behind: a name look-up takes no time limit of its own.

@@ -15,8 +15,9 @@ from sdaug.diffusion.reading import read_network
 
 log = logging.getLogger("sdaug.diffusion")
 
-_FILES = ["safety_checker/config.json", f"safety_checker/{NETWORKS['safety_checker'][1]}.safetensors"]
-_FILES += ["feature_extractor/preprocessor_config.json"]
+FILES = ["safety_checker/config.json", f"safety_checker/{NETWORKS['safety_checker'][1]}.safetensors"]
+FILES += ["feature_extractor/preprocessor_config.json"]
+"""What of the model's repository the checker is read from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +38,7 @@ def find_safety_checker(model: ModelSettings, folder: Path, *, download: bool) -
     checker = folder / "safety_checker"
     if not checker.is_dir() and not Path(model.model_id).expanduser().is_dir():
         try:
-            checker = find_folder(model.model_id, model.pinned_revision, _FILES, download=download) / "safety_checker"
+            checker = find_folder(model.model_id, model.pinned_revision, FILES, download=download) / "safety_checker"
         except WeightsMissing as error:
             log.warning("no safety checker: %s", error)
             return None

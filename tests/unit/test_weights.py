@@ -1,6 +1,9 @@
 """Every way that weights can be good, damaged or absent."""
 
 import json
+import os
+import pickle
+import re
 import shutil
 import socket
 import subprocess
@@ -18,7 +21,11 @@ from sdaug.config import DEFAULT_CONTROLNET, PINNED_REVISIONS, GenerationSetting
 from sdaug.diffusion import hub, weights
 from sdaug.diffusion.generator import Job
 from sdaug.diffusion.load import load_generator
+from sdaug.diffusion.prompts import prompt_embeds
+from sdaug.diffusion.reading import read_tiny_vae, read_vae_encoder
 from sdaug.diffusion.weights import WeightsInvalid, WeightsMissing, load_components, locate, random_components
+from sdaug.measure import remembered
+from sdaug.measure.cache import cache_folder
 from sdaug.measure.digest import file_sha256
 from sdaug.types import Pose, Reason, View
 
@@ -109,8 +116,8 @@ def test_half_precision_files_are_read_as_float32(folder):
     assert torch.equal(parts.unet.state_dict()[name], random_components().unet.state_dict()[name].half().float())
 
 
-def test_old_names_of_the_vaes_attention_layers_are_understood(folder):
-    path = folder / "vae/diffusion_pytorch_model.safetensors"
+def rename_attention(path: Path) -> None:
+    """The VAE's attention as files of 2022 have it."""
     old = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
     renamed = {}
     for key, value in load_file(path).items():
@@ -119,6 +126,10 @@ def test_old_names_of_the_vaes_attention_layers_are_understood(folder):
         renamed[key] = value
     assert any(".proj_attn." in key for key in renamed)
     save_file(renamed, path, {"format": "pt"})
+
+
+def test_old_names_of_the_vaes_attention_layers_are_understood(folder):
+    rename_attention(folder / "vae/diffusion_pytorch_model.safetensors")
     key = "decoder.mid_block.attentions.0.to_out.0.weight"
     assert torch.equal(load(folder).vae.state_dict()[key], random_components().vae.state_dict()[key])
 
@@ -151,6 +162,201 @@ def test_the_hubs_cache_is_used_without_asking_the_hub(folder, tmp_path, monkeyp
     next((tmp_path / "cache/models--tiny--sd").rglob(UNET)).unlink()
     with pytest.raises(AssertionError, match="the hub was asked for tiny/sd"):
         load_components(ModelSettings(model_id="tiny/sd", device="cpu"))
+
+
+# -- number formats
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_networks_are_read_in_the_number_format_asked_for(folder, dtype):
+    parts = load_components(ModelSettings(model_id=str(folder), device="cpu"), dtype)
+    for name in ("unet", "controlnet", "vae"):
+        found, expected = getattr(parts, name).state_dict(), getattr(random_components(), name).state_dict()
+        assert all(torch.equal(found[key], expected[key].to(getattr(torch, dtype))) for key in expected), name
+
+
+def test_the_random_model_comes_in_the_number_format_asked_for():
+    parts = load_components(ModelSettings(model_id="random"), "float16")
+    assert {p.dtype for part in (parts.unet, parts.controlnet, parts.vae) for p in part.parameters()} == {torch.float16}
+    assert parts.prompt_embeds.dtype == torch.float32 and parts.safety == "absent"
+
+
+# -- pickles
+
+
+@pytest.fixture
+def pickled(folder) -> Path:
+    """All networks as the pickles that torch.save writes, none as safetensors."""
+    for path in folder.glob("*/*.safetensors"):
+        stem = "pytorch_model" if path.stem == "model" else path.stem
+        torch.save(load_file(path), path.with_name(f"{stem}.bin"))
+        path.unlink()
+    return folder
+
+
+def test_pickles_are_read_when_that_is_asked_for_and_recorded(pickled, saved):
+    with pytest.raises(WeightsInvalid, match=r"is a pickle, which is not read; .* \(or `allow_pickle: true`\)"):
+        load(pickled)
+    parts, expected = load(pickled, allow_pickle=True), load(saved)
+    for name in ("unet", "controlnet", "vae"):
+        found = getattr(parts, name).state_dict()
+        assert all(torch.equal(found[k], v) for k, v in getattr(expected, name).state_dict().items()), name
+    assert set(parts.pickled) == {"unet", "controlnet", "vae", "text_encoder"} and expected.pickled == ()
+    first, second = (prompt_embeds(p.text, "a face", "text") for p in (parts, expected))
+    assert torch.equal(first.positive, second.positive)
+
+
+class Harmful:
+    """What a pickle may hold: a call that is made when it is read."""
+
+    def __reduce__(self):
+        return (Path.touch, (Path("harm-was-done"),))
+
+
+@pytest.mark.parametrize("what", ["code", "cut short", "not an archive", "too few tensors"])
+def test_a_pickle_of_anything_else_is_refused(pickled, monkeypatch, tmp_path, what):
+    monkeypatch.chdir(tmp_path)
+    path = pickled / "unet/diffusion_pytorch_model.bin"
+    tensors = torch.load(path, weights_only=True)
+    if what == "code":
+        torch.save(tensors | {"extra": Harmful()}, path)
+    elif what == "cut short":
+        truncate(path)
+    elif what == "not an archive":
+        path.write_bytes(pickle.dumps(Harmful()))
+    else:
+        del tensors["conv_in.weight"]
+        torch.save(tensors, path)
+    with pytest.raises(WeightsInvalid, match=re.escape(str(path))):
+        load(pickled, allow_pickle=True)
+    assert not Path("harm-was-done").exists()
+
+
+def test_a_safetensors_file_is_preferred_to_a_pickle_beside_it(folder):
+    (folder / "unet/diffusion_pytorch_model.bin").write_bytes(pickle.dumps(Harmful()))
+    assert load(folder, allow_pickle=True).pickled == ()
+
+
+# -- another UNet
+
+
+@pytest.mark.parametrize("subfolder", ["arc2face", "unet", "", "own"])
+def test_another_unet_stands_in_for_the_models_own(folder, tmp_path, subfolder):
+    other = tmp_path / "other" / subfolder
+    random_components(seed=1).unet.save_pretrained(other)
+    settings = {"unet_subfolder": "own"} if subfolder == "own" else {}
+    parts = load(folder, unet_id=str(tmp_path / "other"), **settings)
+    expected = random_components(seed=1).unet.state_dict()
+    assert all(torch.equal(value, expected[key]) for key, value in parts.unet.state_dict().items())
+    assert parts.files["unet"].parent == other and parts.digests["unet"] == file_sha256(parts.files["unet"])
+    assert parts.digests["vae"] == load(folder).digests["vae"]
+
+
+def test_another_unet_has_to_fit(folder, tmp_path):
+    other = shutil.copytree(folder / "unet", tmp_path / "other")
+    edit_config(other / "config.json", cross_attention_dim=64)
+    with pytest.raises(WeightsInvalid, match="cross_attention_dim is 32; 64 expected"):
+        load(folder, unet_id=str(other))
+
+
+def test_another_unet_that_is_nowhere_is_missing(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(WeightsMissing, match="sdaug-test/absent"):
+        locate(ModelSettings(model_id=str(folder), unet_id="sdaug-test/absent"))
+
+
+# -- the VAE in parts, and a tiny one
+
+
+@pytest.mark.parametrize("old_names", [False, True])
+def test_a_freed_vae_encoder_is_read_again(folder, old_names):
+    path = folder / "vae/diffusion_pytorch_model.safetensors"
+    if old_names:
+        rename_attention(path)
+    vae = load(folder).vae
+    image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        before = vae.encode(image).latent_dist.mean
+        vae.encoder.to("meta"), vae.quant_conv.to("meta")
+        state = read_vae_encoder(path)
+        assert all(name.startswith(("encoder.", "quant_conv.")) for name in state)
+        assert not vae.load_state_dict(state, strict=False, assign=True).unexpected_keys
+        assert torch.equal(vae.encode(image).latent_dist.mean, before)
+    assert {value.dtype for value in read_vae_encoder(path, "float16").values()} == {torch.float16}
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut short", "no encoder"])
+def test_a_vae_encoder_that_cannot_be_read_again_is_said_so(folder, damage):
+    path = folder / "vae/diffusion_pytorch_model.safetensors"
+    if damage == "missing":
+        path.unlink()
+    elif damage == "cut short":
+        truncate(path)
+    else:
+        save_file({n: v for n, v in load_file(path).items() if n.startswith("decoder.")}, path, {"format": "pt"})
+    with pytest.raises(WeightsInvalid, match=re.escape(str(path))):
+        read_vae_encoder(path)
+
+
+def tiny_vae(**changes):
+    import importlib
+
+    blocks = dict(encoder_block_out_channels=(4,) * 4, decoder_block_out_channels=(4,) * 4)
+    blocks |= dict(num_encoder_blocks=(1,) * 4, num_decoder_blocks=(1,) * 4)
+    return importlib.import_module("diffusers").AutoencoderTiny(**(blocks | changes))
+
+
+def test_a_tiny_vae_is_read_from_a_folder(tmp_path):
+    saved = tiny_vae()
+    saved.save_pretrained(tmp_path)
+    vae, digest = read_tiny_vae(str(tmp_path), dtype="float16")
+    assert all(torch.equal(v, saved.state_dict()[k].half()) for k, v in vae.state_dict().items())
+    assert digest == file_sha256(tmp_path / "diffusion_pytorch_model.safetensors") and not vae.training
+
+
+def test_a_tiny_vae_that_does_not_fit_is_refused(folder, tmp_path):
+    tiny_vae(latent_channels=16).save_pretrained(tmp_path / "16")
+    with pytest.raises(WeightsInvalid, match="latent_channels is 16; 4 expected"):
+        read_tiny_vae(str(tmp_path / "16"))
+    with pytest.raises(WeightsInvalid, match="describes AutoencoderKL; AutoencoderTiny expected"):
+        read_tiny_vae(str(folder / "vae"))
+    with pytest.raises(WeightsMissing, match="the hub was not asked"):
+        read_tiny_vae("sdaug-test/absent", download=False)
+
+
+# -- digests
+
+
+def test_a_digest_is_remembered_until_the_file_is_touched(tmp_path, monkeypatch):
+    path = tmp_path / "weights"
+    path.write_bytes(b"a" * 99)
+    first = remembered.remembered_sha256(path)
+    hashed = []
+    monkeypatch.setattr(remembered, "file_sha256", lambda p: hashed.append(p) or file_sha256(p))
+    assert remembered.remembered_sha256(path) == first == file_sha256(path) and not hashed
+    before = path.stat()
+    path.write_bytes(b"b" * 99)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # same size, same date
+    assert remembered.remembered_sha256(path) == file_sha256(path) != first and hashed
+
+
+def test_a_damaged_memory_of_digests_is_made_anew(tmp_path):
+    path = tmp_path / "weights"
+    path.write_bytes(b"a")
+    remembered.remembered_sha256(path)
+    for note in (cache_folder() / "digests").glob("*.json"):
+        note.write_text(note.read_text()[:20])
+    assert remembered.remembered_sha256(path) == file_sha256(path)
+
+
+def test_the_cache_folder_follows_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("SDAUG_CACHE", str(tmp_path / "own"))
+    assert cache_folder() == tmp_path / "own"
+    monkeypatch.delenv("SDAUG_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache_folder() == tmp_path / "xdg" / "sdaug"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    assert cache_folder() == Path("~/.cache/sdaug").expanduser()
 
 
 # -- what would be read
@@ -245,6 +451,10 @@ DAMAGE = {
     "ControlNet of another model": (
         lambda f: edit_config(f / "controlnet/config.json", cross_attention_dim=1024),
         "controlnet/config.json: cross_attention_dim is 1024; 32 expected",
+    ),
+    "ControlNet that wants BGR": (
+        lambda f: edit_config(f / "controlnet/config.json", controlnet_conditioning_channel_order="bgr"),
+        "controlnet/config.json: controlnet_conditioning_channel_order is bgr; rgb expected",
     ),
     "text encoder of another model": (
         lambda f: edit_config(f / "text_encoder/config.json", hidden_size=48),

@@ -49,6 +49,104 @@ def warp(photo: str, rounds: int, peer_rounds: int, pack: str, as_json: bool) ->
     click.echo(f"{environment['processor']}, {environment['cores']} cores")
 
 
+@command.command()
+@click.option("--model-id", default="random-sd15", show_default=True,
+              help='Hub id, folder in diffusers layout, "random-sd15" (full size) or "random" (small).')  # fmt: skip
+@click.option("--device", default="cuda", show_default=True, help="cuda or cpu; without a GPU the CPU is used.")
+@click.option("--lever", "levers", multiple=True, help="For our pipeline alone; may be given more than once.")
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Pairs that are compared.")
+@click.option("--steps", type=click.IntRange(1, 20), default=2, show_default=True, help="Of stock's 20 that are run.")
+@click.option("--size", type=click.IntRange(64, 1024), default=512, show_default=True, help="Pixels a side.")
+@click.option("--json", "as_json", is_flag=True, help="Print every value as JSON.")
+def pipeline(
+    model_id: str, device: str, levers: tuple[str, ...], rounds: int, steps: int, size: int, as_json: bool
+) -> None:
+    """Time the diffusion pipeline beside diffusers' own on the same weights; count its memory."""
+    from sdaug.bench.pipeline import bench_pipeline
+    from sdaug.config import ModelSettings
+    from sdaug.diffusion.components import WeightsError
+    from sdaug.levers import LeverSkipped
+    from sdaug.plugins import PluginError
+
+    with tqdm(desc="weights", unit="round", disable=None, leave=False) as bar:
+
+        def advance(what: str, done: int, total: int) -> None:
+            bar.set_description(what)
+            _advance(bar, done, total)
+
+        try:
+            model = ModelSettings(model_id=model_id, device=device)
+            bench = bench_pipeline(
+                model, {name: {} for name in levers}, rounds=rounds, steps=steps, size=size, progress=advance
+            )
+        except (PluginError, ValueError) as error:
+            raise click.UsageError(str(error)) from error
+        except (WeightsError, LeverSkipped) as error:
+            raise click.ClickException(str(error)) from error
+    report = bench.report()
+    if as_json:
+        click.echo(json.dumps(report, indent=2))
+        return
+    for title, key in (
+        ("same settings", "ratio_same_settings"),
+        ("5 evaluations an angle", "ratio_recommended_5"),
+        ("10 evaluations an angle", "ratio_recommended_10"),
+    ):
+        ratio = report[key]
+        click.echo(f"{title}: {ratio['value']:.3f} of stock's time ({ratio['low']:.3f} to {ratio['high']:.3f})")
+    click.echo(f"outside the networks: {report['overhead_fraction']['value']:.1%} of the time")
+    for name, peak in report["peak_gb"].items():
+        click.echo(f"{name}: {peak['value']:.2f} GB counted, batch of {peak['batch']}, {peak['dtype']}")
+    click.echo(report["method"])
+
+
+@command.command()
+@click.option("--photo", default="astronaut", show_default=True, help="The source: a file, or the built-in photo.")
+@click.option("--model-id", default=None, help='Hub id, folder in diffusers layout, "random-sd15" or "random".')
+@click.option("--device", default="cuda", show_default=True, help="cuda or cpu; without a GPU the CPU is used.")
+@click.option("--set", "which", type=click.Choice(["mission", "levers"]), default="mission", show_default=True,
+              help="The mission's four, or every lever alone beside none.")  # fmt: skip
+@click.option("--images", type=click.IntRange(1, 10), default=5, show_default=True, help="Angles each.")
+@click.option("--size", type=click.IntRange(64, 1024), default=512, show_default=True, help="Pixels a side.")
+@pack_option
+@click.option("--json", "as_json", is_flag=True, help="Print every value as JSON.")
+def configurations(
+    photo: str, model_id: str | None, device: str, which: str, images: int, size: int, pack: str, as_json: bool
+) -> None:
+    """Load and run settings one after the other: time, memory, likeness to the first."""
+    from sdaug.bench.configurations import bench_configurations, every_lever, mission_configurations, table
+    from sdaug.config import DEFAULT_MODEL, ModelSettings
+    from sdaug.diffusion.components import WeightsError
+    from sdaug.measure.environment import environment
+    from sdaug.packs import PackError, load_pack
+    from sdaug.types import PhotoError
+
+    source = open_photo(photo)
+    model = ModelSettings(model_id=model_id or DEFAULT_MODEL, device=device)
+    asked = mission_configurations() if which == "mission" else every_lever()
+    with tqdm(desc="configurations", unit="configuration", disable=None, leave=False) as bar:
+
+        def advance(what: str, done: int, total: int) -> None:
+            bar.set_description(what)
+            _advance(bar, done, total)
+
+        try:
+            rows = bench_configurations(source, load_pack(pack), model, asked, images, size, advance)
+        except PackError as error:
+            raise pack_failure(error) from error
+        except PhotoError as error:
+            raise refusal(photo, error) from error
+        except WeightsError as error:
+            hint = "with --model-id random-sd15 the full size is measured on random weights"
+            raise click.ClickException(f"{error.reason.value}: {error}; {hint}") from error
+    if as_json:
+        report = {"schema": "sdaug.bench.configurations/1", "images": images, "size": size, "model_id": model.model_id}
+        rows_json = [row.report() for row in rows]
+        click.echo(json.dumps(report | {"rows": rows_json, "environment": environment()}, indent=2))
+        return
+    click.echo(table(rows))
+
+
 def _advance(bar: Any, done: int, total: int) -> None:
     bar.total = total
     bar.update(done - bar.n)

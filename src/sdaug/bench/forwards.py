@@ -1,0 +1,95 @@
+"""Where a call's time goes: every forward pass of every network, by stage."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Forward:
+    """One pass. images: how many a network saw at once."""
+
+    stage: str
+    seconds: float
+    images: int
+
+
+@dataclass
+class Forwards:
+    """The passes of one call, in order; `seconds` of the whole call."""
+
+    passes: list[Forward] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def of(self, stage: str) -> list[float]:
+        """Seconds of each pass of `stage`."""
+        return [forward.seconds for forward in self.passes if forward.stage == stage]
+
+    @property
+    def stages(self) -> dict[str, float]:
+        """Seconds by stage; `outside` is what no network ran in."""
+        names = dict.fromkeys(forward.stage for forward in self.passes)
+        inside = {name: sum(self.of(name)) for name in names}
+        return inside | {"outside": self.seconds - sum(inside.values())}
+
+
+class _Timed:
+    """Something callable that notes how long it takes, and else is what it wraps."""
+
+    def __init__(self, inner: Any, note: Callable[[Any, tuple[Any, ...], float], None], settle: Callable[[], None]):
+        self.__dict__.update(inner=inner, note=note, settle=settle)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self.settle()
+        started = time.perf_counter()
+        result = self.inner(*args, **kwargs)
+        self.settle()
+        self.note(self.inner, args, time.perf_counter() - started)
+        return result
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
+@contextmanager
+def forwards(targets: dict[str, tuple[Any, str]], device: Any) -> Iterator[Forwards]:
+    """Times each target while the block runs. targets: stage -> (object, attribute that is called).
+
+    On a GPU every pass is waited for, which costs a little of what queueing ahead gains.
+    """
+    settle = _settle(device)
+    seen = Forwards()
+    before = {stage: (owner, name, getattr(owner, name)) for stage, (owner, name) in targets.items()}
+    own = {stage: name in vars(owner) for stage, (owner, name, _) in before.items()}
+    for stage, (owner, name, inner) in before.items():
+
+        def note(_: Any, args: tuple[Any, ...], seconds: float, stage: str = stage) -> None:
+            seen.passes.append(Forward(stage, seconds, len(args[0])))
+
+        _set(owner, name, _Timed(inner, note, settle))
+    started = time.perf_counter()
+    try:
+        yield seen
+    finally:
+        settle()
+        seen.seconds = time.perf_counter() - started
+        for stage, (owner, name, inner) in before.items():
+            if own[stage]:
+                _set(owner, name, inner)
+            else:
+                vars(owner).pop(name)
+
+
+def _set(owner: Any, name: str, value: Any) -> None:
+    """Past torch's own `__setattr__`, which takes modules only where a module was."""
+    vars(owner)[name] = value
+
+
+def _settle(device: Any) -> Callable[[], None]:
+    if device.type != "cuda":
+        return lambda: None
+    import torch
+
+    return lambda: torch.cuda.synchronize(device)

@@ -1,0 +1,113 @@
+"""The pipeline benchmark: what it counts, what it times, and how it adds up what was not run."""
+
+import json
+import time
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from sdaug.bench import pipeline as bench
+from sdaug.bench.counted import STOCK, counted_peaks, counted_ratios, recipe_evaluations
+from sdaug.bench.forwards import Forward, Forwards, forwards
+from sdaug.bench.stock import stock_pipeline
+from sdaug.config import ModelSettings
+from sdaug.diffusion.random_model import random_components
+
+CPU = torch.device("cpu")
+
+
+def test_counted_work_beside_stocks():
+    ratios = counted_ratios()
+    assert ratios["same_settings"] == pytest.approx(0.987, abs=0.001), "the hint is embedded once an image"
+    assert 0.10 < ratios["quick"] <= 0.12 and 0.18 < ratios["balanced"] <= 0.22
+    quick, balanced = recipe_evaluations("quick"), recipe_evaluations("balanced")
+    assert (quick.unet, quick.controlnet, quick.unet_guided) == (5, 4, 0)
+    assert (balanced.unet, balanced.controlnet, balanced.unet_guided) == (10, 6, 0)
+
+
+def test_counted_peaks_are_within_the_missions_three_gigabytes():
+    peaks = counted_peaks()
+    for name, most, batch in (
+        ("standard_vae", 3.0, 5),
+        ("tiny_vae", 2.9, 5),
+        ("fp8", 1.75, 5),
+        ("tiny_vae_one_at_a_time", 2.6, 1),
+    ):
+        peak = peaks[name]
+        assert 1.5 < peak["value"] <= most and peak["low"] <= peak["value"] <= peak["high"], name
+        assert (peak["batch"], peak["dtype"]) == (batch, "float16")
+
+
+class Network:
+    def __call__(self, x, wait):
+        time.sleep(wait)
+        return x + 1
+
+
+def test_forwards_are_timed_by_stage_and_everything_is_put_back():
+    owner = SimpleNamespace(network=Network())
+    network = owner.network
+    with forwards({"unet": (owner, "network")}, CPU) as seen:
+        assert owner.network(torch.zeros(3), 0.02).sum() == 3
+        owner.network(torch.zeros(1), 0.04)
+        time.sleep(0.03)
+    assert owner.network is network
+    first, second = seen.passes
+    assert (first.stage, first.images, second.images) == ("unet", 3, 1)
+    assert 0.02 <= first.seconds < 0.04 <= second.seconds and seen.of("unet") == [first.seconds, second.seconds]
+    assert 0.03 <= seen.stages["outside"] == pytest.approx(seen.seconds - first.seconds - second.seconds)
+
+
+def test_a_module_is_itself_again_after_its_forward_was_timed():
+    layer = torch.nn.Linear(2, 2)
+    with forwards({"linear": (layer, "forward")}, CPU) as seen, pytest.raises(RuntimeError):
+        layer(torch.zeros(1, 2))
+        layer(torch.zeros(1, 3))
+    assert "forward" not in vars(layer) and len(seen.passes) == 1
+
+
+def call(unet: float, controlnet: float, steps: int, runs: int, others: float, outside: float) -> Forwards:
+    passes = [Forward("unet", unet, 1)] * steps + [Forward("controlnet", controlnet, 1)] * runs
+    passes.append(Forward("decode", others, 1))
+    return Forwards(passes, steps * unet + runs * controlnet + others + outside)
+
+
+def test_the_steps_that_were_not_run_are_added_at_the_mean_cost_of_those_that_were():
+    measured = {
+        "stock": call(2.0, 1.0, 2, 2, 5.0, 0.1),
+        "same_settings": call(1.0, 0.5, 2, 2, 4.0, 0.0),
+        "quick": call(1.0, 0.5, 5, 4, 0.4, 0.1),
+    }
+    seconds = bench._five_angles(measured, steps=2)
+    assert seconds["stock"] == pytest.approx(5 * (20 * 3.0 + 5.1))
+    assert seconds["same_settings"] == pytest.approx(5 * (20 * 1.5 + 4.0))
+    assert seconds["quick"] == pytest.approx(5 * 7.5)
+    assert seconds["balanced"] == pytest.approx(5 * (10 * 1.0 + 6 * 0.5 + 0.5))
+
+
+def test_stocks_networks_hold_the_same_weights_in_other_objects():
+    parts = random_components()
+    hint = parts.controlnet.controlnet_cond_embedding
+    pipe = stock_pipeline(parts, CPU)
+    parts.controlnet.controlnet_cond_embedding = torch.nn.Identity()
+    assert pipe.controlnet.controlnet_cond_embedding is hint and pipe.unet is not parts.unet
+    assert pipe.unet.conv_in.weight is parts.unet.conv_in.weight
+
+
+def test_the_report_has_every_figure_with_its_interval_and_baseline(monkeypatch):
+    """Small random weights and few pixels: every code path, no figure that means anything."""
+    monkeypatch.setattr(bench, "build", lambda *_, **__: random_components().vae)
+    seen = []
+    model = ModelSettings(model_id="random", device="cpu")
+    made = bench.bench_pipeline(model, {}, rounds=2, steps=1, size=64, progress=lambda *now: seen.append(now))
+    report = json.loads(json.dumps(made.report()))
+    for name in ("ratio_same_settings", "ratio_recommended_5", "ratio_recommended_10", "overhead_fraction"):
+        assert 0 < report[name]["low"] <= report[name]["value"] <= report[name]["high"], name
+    assert report["peak_gb"].keys() >= {"standard_vae", "tiny_vae", "fp8"}
+    assert report["baseline"]["settings"]["num_inference_steps"] == STOCK.num_inference_steps == 20
+    assert report["baseline"]["five_angles_s"]["value"] > 0 and "1 of the baseline's 20 steps" in report["method"]
+    counts = {name: {s: v["n"] for s, v in stages.items()} for name, stages in report["stages_s"].items()}
+    assert counts["stock"] == {"encode": 2, "controlnet": 2, "unet": 2, "decode": 2}
+    assert counts["quick"] == {"encode": 2, "hint": 2, "controlnet": 8, "unet": 10, "decode": 2}
+    assert [now[1] for now in seen] == [0, 1, 2, 3]

@@ -15,14 +15,20 @@ from sdaug.config import GenerationSettings, ModelSettings
 from sdaug.diffusion import engine_build
 from sdaug.diffusion.engine_build import build_engine, check_engine, load_on_cpu
 from sdaug.diffusion.generator import Job
+from sdaug.diffusion.int8_build import CALIBRATION, build_int8_engine
 from sdaug.diffusion.load import assemble, load_generator
 from sdaug.diffusion.random_model import random_components
-from sdaug.engine import session
+from sdaug.engine import attach, session
 from sdaug.engine.attach import open_networks
 from sdaug.engine.manifest import EngineError, read_engine
 from sdaug.engine.numerics import Case, compare
+from sdaug.engine.processor import int8_instructions
+from sdaug.engine.quantise import Quantisation, quantise
 from sdaug.engine.residuals import residual_shapes
+from sdaug.face.photo import read_photo
 from sdaug.levers import LeverSkipped
+from sdaug.packs import load_pack
+from sdaug.photos import photo_path
 from sdaug.types import Pose, View
 
 RANDOM = ModelSettings(model_id="random", device="cpu")
@@ -217,22 +223,18 @@ def test_a_folder_that_is_no_engine_is_refused(tmp_path):
 
 
 def test_an_engine_of_other_weights_is_refused(built):
-    from sdaug.engine.attach import attach
-
     other = assemble(random_components(seed=1), CPU)
     with pytest.raises(EngineError, match=r"is an engine of another unet: made from weights .* \(random\)"):
-        attach(other, built, "cpu", fp16=False, max_batch=1, max_size=512, cache=None)
+        attach.attach(other, built, "cpu", fp16=False, max_batch=1, max_size=512, cache=None)
     assert {p.device.type for p in other.unet.parameters()} == {"cpu"}
 
 
 def test_weights_changed_after_reading_are_other_weights(built):
-    from sdaug.engine.attach import attach
-
     changed = assemble(random_components(), CPU)
     with torch.no_grad():
         changed.controlnet.conv_in.bias[0] += 1e-3
     with pytest.raises(EngineError, match="of another controlnet"):
-        attach(changed, built, "cpu", fp16=False, max_batch=1, max_size=512, cache=None)
+        attach.attach(changed, built, "cpu", fp16=False, max_batch=1, max_size=512, cache=None)
 
 
 def test_a_provider_that_is_not_built_in_is_a_skipped_lever_that_says_what_there_is(built):
@@ -270,6 +272,135 @@ def test_a_closed_generator_has_closed_its_sessions(built):
         unet(torch.randn(1, 4, 8, 8), 1, torch.randn(1, 77, 32))
 
 
+# -- int8
+
+
+@pytest.fixture(scope="module")
+def pack():
+    loaded = load_pack("embedded")
+    yield loaded
+    loaded.close()
+
+
+@pytest.fixture(scope="module")
+def int8(built, pack, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("engines") / "int8"
+    settings = CALIBRATION.model_copy(update=dict(num_angles=2, num_inference_steps=4, size=64))
+    photos = [read_photo(photo_path("astronaut"))]
+    build_int8_engine(RANDOM, folder, photos, pack, exact=built, settings=settings)
+    return folder
+
+
+def test_an_int8_engine_is_smaller_close_and_not_equal(int8, built, networks):
+    sizes = [sum(path.stat().st_size for path in folder.glob("*.data")) for folder in (built, int8)]
+    assert sizes[1] < 0.4 * sizes[0]
+    configs = {name: network.config for name, network in networks.items()}
+    engines = open_networks(int8, read_engine(int8), configs, CPU, "cpu")
+    for found in compare(networks, engines, [Case(2, 8, 8), Case(6, 8, 16, controlled=False)]):
+        assert 1e-3 < found.relative < 0.15, found
+    for engine in engines.values():
+        engine.close()
+
+
+def test_int8_is_in_the_graph_where_it_was_asked_for_and_nowhere_else(int8):
+    graph = onnx.load(int8 / "unet.onnx").graph
+    numbers = {each.name: each for each in graph.initializer}
+    made_by = {output: node for node in graph.node for output in node.output}
+    kept = coarse = 0
+    for node in graph.node:
+        if node.op_type not in ("Conv", "Gemm", "MatMul") or len(node.input) < 2:
+            continue
+        weight = made_by.get(node.input[1])
+        dequantised = weight is not None and weight.op_type == "DequantizeLinear" and weight.input[0] in numbers
+        if any(word in (node.input[1] + node.name) for word in ("conv_in", "conv_out", "time_emb")):
+            assert not dequantised, node.name
+            kept += 1
+        elif dequantised:
+            stored = numbers[weight.input[0]]
+            assert stored.data_type == onnx.TensorProto.INT8
+            scales = onnx.numpy_helper.to_array(numbers[weight.input[1]])
+            axis = 1 if node.op_type == "MatMul" else 0
+            assert len(scales) == stored.dims[axis] > 1, node.name
+            coarse += 1
+    assert kept > 5 and coarse > 40
+    biases = [node.input[2] for node in graph.node if node.op_type == "Conv" and len(node.input) > 2]
+    assert all(numbers[name].data_type == onnx.TensorProto.FLOAT for name in biases)
+
+
+def test_the_manifest_says_how_int8_was_made_and_what_it_costs(int8):
+    found = json.loads((int8 / "manifest.json").read_text())["quantisation"]
+    assert found["method"]["activations"] == "int8" and found["calibration"]["views"] == 2
+    assert 0.7 < found["int8_share"]["unet"] < 1
+    for error in found["cost"]["relative_error"].values():
+        assert 1e-3 < error["median"] <= error["worst"] < 0.3
+    images = found["cost"]["images"]
+    assert 15 < images["diffused"]["psnr_db"]["worst"] < 60
+    # Noise has no face: nothing was measured, and nothing is said.
+    assert images["diffused"]["similarity"]["dlib_resnet"] == {"n": 0, "median": None, "worst": None}
+    assert images["final"]["similarity"]["dlib_resnet"]["n"] == 2
+
+
+def test_more_of_the_network_left_float_costs_less(built, int8, pack, tmp_path):
+    how = Quantisation(operators=("MatMul",))
+    settings = CALIBRATION.model_copy(update=dict(num_angles=1, num_inference_steps=2, size=64))
+    photos = [read_photo(photo_path("astronaut"))]
+    engine = build_int8_engine(RANDOM, tmp_path / "some", photos, pack, exact=built, how=how, settings=settings)
+    assert engine.quantisation is not None
+    less = engine.quantisation["cost"]["relative_error"]["unet"]["median"]
+    assert (
+        less
+        < json.loads((int8 / "manifest.json").read_text())["quantisation"]["cost"]["relative_error"]["unet"]["median"]
+    )
+
+
+def test_int8_without_photos_or_from_another_engine_or_of_nothing_is_refused(built, int8, pack, tmp_path):
+    photos = [read_photo(photo_path("astronaut"))]
+    with pytest.raises(EngineError, match="no photo to calibrate with"):
+        build_int8_engine(RANDOM, tmp_path / "new", [], pack, exact=built)
+    with pytest.raises(EngineError, match="is a int8 engine; int8 is made of a float32 one"):
+        build_int8_engine(RANDOM, tmp_path / "new", photos, pack, exact=int8)
+    graph = read_engine(built).unet
+    with pytest.raises(EngineError, match="nothing in unet.onnx is to be int8"):
+        quantise(graph, built, [], tmp_path, Quantisation(operators=("Einsum",)))
+    with pytest.raises(EngineError, match="no calibration data"):
+        quantise(graph, built, [], tmp_path, Quantisation())
+    np.savez(tmp_path / "call.npz", sample=np.zeros(1))
+    with pytest.raises(EngineError, match="call.npz lacks the inputs encoder_hidden_states"):
+        quantise(graph, built, [tmp_path / "call.npz"], tmp_path, Quantisation())
+    assert not (tmp_path / "new").exists() and [path.name for path in tmp_path.iterdir()] == ["call.npz"]
+
+
+def test_a_cpu_without_int8_instructions_is_known_and_warned_of(int8, tmp_path, monkeypatch, caplog):
+    for flags, expected in (
+        ("flags\t: fpu avx512_vnni amx_int8", ["avx512_vnni", "amx_int8"]),
+        ("flags\t: fpu avx2", []),
+        ("Features\t: fp asimddp", ["asimddp"]),
+        ("nothing", None),
+    ):
+        (tmp_path / "cpuinfo").write_text(f"processor: 0\n{flags}\n")
+        assert int8_instructions(tmp_path / "cpuinfo") == expected
+    assert int8_instructions(tmp_path / "absent") is None
+    monkeypatch.setattr(attach, "int8_instructions", list)
+    load_generator(RANDOM, lever(int8, int8=True)).close()
+    assert "no instruction for int8" in caplog.text
+
+
+# -- TensorRT's options, as far as they can be known without it
+
+
+def test_tensorrts_profile_covers_every_open_input_at_three_sizes(built, tmp_path):
+    graph = read_engine(built).unet
+    options = session.tensorrt_options(
+        graph, tmp_path, batches=(1, 2, 6), sides=(8, 32, 64), fp16=True, int8=False, device_id=0
+    )
+    assert options["trt_fp16_enable"] is True and options["trt_engine_cache_path"] == str(tmp_path)
+    for word, batch, side in (("min", 1, 8), ("opt", 2, 32), ("max", 6, 64)):
+        shapes = dict(entry.split(":") for entry in options[f"trt_profile_{word}_shapes"].split(","))
+        assert set(shapes) == set(graph.inputs) - {"timestep"}
+        assert shapes["sample"] == f"{batch}x4x{side}x{side}" and shapes["encoder_hidden_states"] == f"{batch}x77x32"
+        assert shapes["residual_mid"] == f"{batch}x32x{side // 2}x{side // 2}"
+
+
 # -- the command
 
 
@@ -282,3 +413,18 @@ def test_check_says_sound_or_not_and_exits_so(built, copy):
     run = CliRunner().invoke(main, ["engine", "check", str(copy)])
     assert run.exit_code == 1 and "unet.onnx.data is damaged" in run.output
     assert CliRunner().invoke(main, ["engine", "check", str(copy / "nowhere")]).exit_code == 2
+
+
+def test_build_refuses_wrong_uses_with_two_and_engines_it_cannot_make_with_one(tmp_path):
+    out = ["--out", str(tmp_path / "engine"), "--model-id"]
+    for arguments, status, message in (
+        ([*out, "random", "--int8"], 2, "--int8 and --calibration belong together"),
+        ([*out, "random", "--calibration", "astronaut"], 2, "belong together"),
+        ([*out, "random", "--int8", "--calibration", "nobody.png"], 2, "'nobody.png' does not exist"),
+        ([*out, "random", "--int8", "--calibration", "astronaut", "--size", "100"], 2, "no multiple of 64"),
+        ([*out, str(tmp_path / "absent" / "model")], 1, "weights_missing"),
+        (["--out", str(Path(__file__).parent), "--model-id", "random"], 1, "is not free"),
+    ):
+        run = CliRunner().invoke(main, ["engine", "build", *arguments])
+        assert run.exit_code == status and message in run.output, (arguments, run.output)
+    assert list(tmp_path.iterdir()) == []

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
-from sdaug.cli.options import out_folder
+from sdaug.cli.options import open_photo, out_folder, pack_failure, pack_option, refusal
 from sdaug.config import DEFAULT_MODEL, ModelSettings
 
 
@@ -26,16 +27,72 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print what w
 @command.command()
 @click.option("--out", required=True, type=click.Path(file_okay=False), help="Folder to write; free or empty.")
 @model_option
-@click.option("--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True,
-              help="What the graphs compute in. TensorRT makes float16 of float32 by itself.")  # fmt: skip
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "float16"]),
+    default="float32",
+    show_default=True,
+    help="What float graphs compute in. TensorRT makes float16 of float32 by itself.",
+)
+@click.option("--int8", is_flag=True, help="Quantise, calibrated on the views of --calibration.")
+@click.option(
+    "--calibration",
+    multiple=True,
+    metavar="PHOTO",
+    help="With --int8: a photo of a face, best several people's, one option each.",
+)
+@click.option(
+    "--float-engine",
+    type=click.Path(exists=True, file_okay=False),
+    default=None,
+    help="With --int8: a float32 engine of these weights, instead of exporting one.",
+)
+@click.option(
+    "--activations",
+    type=click.Choice(["int8", "uint8"]),
+    default="int8",
+    show_default=True,
+    help="With --int8: int8 for TensorRT and ARM, uint8 for x86.",
+)
+@click.option(
+    "--num-angles", type=click.IntRange(1, 10), default=5, show_default=True, help="With --int8: views of each photo."
+)
+@click.option(
+    "--num-inference-steps",
+    type=click.IntRange(1, 1000),
+    default=20,
+    show_default=True,
+    help="With --int8: of each view.",
+)
+@click.option(
+    "--size",
+    type=click.IntRange(64, 1024),
+    default=512,
+    show_default=True,
+    help="With --int8: pixels a side of each view, a multiple of 64.",
+)
+@click.option(
+    "--device",
+    type=click.Choice(["cuda", "cpu"]),
+    default="cuda",
+    show_default=True,
+    help="With --int8: what makes the views. Without a GPU the CPU is used.",
+)
+@pack_option
 @json_option
-def build(out: str, model_id: str, dtype: str, as_json: bool) -> None:
+def build(out: str, model_id: str, as_json: bool, int8: bool, calibration: tuple[str, ...], **how: Any) -> None:
     """Export UNet and ControlNet to ONNX, with every digest in a manifest."""
     from sdaug.diffusion.engine_build import build_engine
 
+    if int8 != bool(calibration):
+        raise click.UsageError("--int8 and --calibration belong together: activations' ranges are seen on photos")
     folder = out_folder(out)
+    model = ModelSettings(model_id=model_id, device=how["device"])
     with _failures():
-        engine = build_engine(ModelSettings(model_id=model_id), folder, dtype=dtype, progress=_say)  # pyright: ignore[reportArgumentType]
+        if int8:
+            engine = _build_int8(model, folder, calibration, how)
+        else:
+            engine = build_engine(model, folder, dtype=how["dtype"], progress=_say)
     sizes = {name: (folder / name).stat().st_size for graph in engine.graphs.values() for name in graph.files}
     if as_json:
         click.echo(json.dumps({"folder": str(folder), "bytes": sizes, **asdict(engine)}, indent=2))
@@ -43,6 +100,50 @@ def build(out: str, model_id: str, dtype: str, as_json: bool) -> None:
     click.echo(f"{engine.precision} engine, opset {engine.opset}: {folder}")
     for name, size in sizes.items():
         click.echo(f"  {name}: {size / 1e6:.1f} MB")
+    if engine.quantisation is not None:
+        _show_cost(engine.quantisation)
+
+
+def _build_int8(model: ModelSettings, folder: Path, names: tuple[str, ...], how: dict[str, Any]) -> Any:
+    from sdaug.diffusion.int8_build import CALIBRATION, build_int8_engine
+    from sdaug.engine.quantise import Quantisation
+    from sdaug.packs import PackError, load_pack
+    from sdaug.types import PhotoError
+
+    if how["size"] % 64:
+        raise click.BadParameter(f"{how['size']} is no multiple of 64", param_hint="--size")
+    photos = [open_photo(name) for name in names]
+    settings = {name: how[name] for name in ("num_angles", "num_inference_steps", "size")}
+    exact = how["float_engine"]
+    try:
+        return build_int8_engine(
+            model,
+            folder,
+            photos,
+            load_pack(how["pack"]),
+            exact=None if exact is None else Path(exact),
+            how=Quantisation(activations=how["activations"]),
+            settings=CALIBRATION.model_copy(update=settings),
+            progress=_say,
+        )
+    except PackError as error:
+        raise pack_failure(error) from error
+    except PhotoError as error:
+        raise refusal("a calibration photo", error) from error
+
+
+def _show_cost(quantisation: dict[str, Any]) -> None:
+    cost = quantisation["cost"]
+    for name, error in cost["relative_error"].items():
+        click.echo(f"{name}: relative error {error['median']:.2g}, at worst {error['worst']:.2g}")
+    for which in ("final", "diffused"):
+        loss = cost["images"][which]
+        decibels = "equal" if loss["psnr_db"]["median"] is None else f"{loss['psnr_db']['median']:.1f} dB"
+        likeness = ", ".join(
+            f"{name} {'not measured' if found['median'] is None else format(found['median'], '.3f')} (n {found['n']})"
+            for name, found in loss["similarity"].items()
+        )
+        click.echo(f"{which} pictures beside float's: {decibels}, similarity {likeness}")
 
 
 @command.command()
@@ -71,6 +172,8 @@ def check(folder: str, model_id: str | None, provider: str, as_json: bool) -> No
                 f"{each.network} ({case}{steered}): largest difference {each.max_abs:.2g} of {each.largest:.3g}, "
                 f"relative {each.relative:.2g}"
             )
+        if found.engine.quantisation is not None:
+            _show_cost(found.engine.quantisation)
         click.echo("sound" if found.sound else "not sound")
     if not found.sound:
         raise click.exceptions.Exit(1)

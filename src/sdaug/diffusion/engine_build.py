@@ -38,7 +38,7 @@ def build_engine(
     """
     check_free(folder)
     pipeline = load_on_cpu(model, progress)
-    _check_disk(folder, pipeline, dtype)
+    check_disk(folder, pipeline, 2 if dtype == "float16" else 4)
     with written_whole(folder) as draft:
         engine = export_engine(pipeline, model, draft, dtype, progress)
         write_manifest(draft, engine)
@@ -131,10 +131,10 @@ def written_whole(folder: Path) -> Iterator[Path]:
         shutil.rmtree(staging)
 
 
-def _check_disk(folder: Path, pipeline: Pipeline, dtype: str) -> None:
+def check_disk(folder: Path, pipeline: Pipeline, bytes_each: int) -> None:
+    """Raises `EngineError` unless there is room beside `folder` for `bytes_each` for every number of both networks."""
     numbers = sum(p.numel() for network in (pipeline.unet, pipeline.controlnet) for p in network.parameters())
-    wanted = numbers * (2 if dtype == "float16" else 4)
     there = next(parent for parent in folder.absolute().parents if parent.is_dir())
     free = shutil.disk_usage(there).free
-    if free < 1.05 * wanted:
-        raise EngineError(f"{there} has {free / 1e9:.1f} GB free; the engine needs {wanted / 1e9:.1f} GB")
+    if free < 1.05 * bytes_each * numbers:
+        raise EngineError(f"{there} has {free / 1e9:.1f} GB free; the engine needs {bytes_each * numbers / 1e9:.1f} GB")

@@ -7,6 +7,7 @@ from typing import Any
 from sdaug.engine.fingerprint import network_sha256
 from sdaug.engine.manifest import Engine, check_weights, read_engine
 from sdaug.engine.network import OnnxControlNet, OnnxNetwork, OnnxUnet
+from sdaug.engine.processor import int8_instructions
 from sdaug.engine.session import Provider, check_provider, multiple_of, open_session, tensorrt_options
 
 log = logging.getLogger("sdaug.engine")
@@ -69,6 +70,8 @@ def attach(
             )
             for name, graph in engine.graphs.items()
         }
+    if engine.precision == "int8" and provider == "cpu" and int8_instructions() == []:
+        log.warning("this CPU has no instruction for int8: %s runs, but no faster than float32", folder)
     # Freed first: an engine is as large as what it replaces.
     for network in networks.values():
         network.to("meta")

@@ -11,10 +11,10 @@ from sdaug.engine.residuals import coarsest
 BOUNDS: dict[Precision, tuple[float, float]] = {
     "float32": (1e-4, 1e-4),
     "float16": (0.1, 0.02),
-    "int8": (float("inf"), 0.5),
+    "int8": (float("inf"), 0.25),
 }
-"""Largest absolute and largest relative difference that a sound engine shows. int8 is bounded by half, which tells a
-broken engine from a coarse one; how coarse it is, its manifest says."""
+"""Largest absolute and largest relative difference that a sound engine shows, the first of answers up to 1, else of the
+largest. int8 is bounded by a quarter, which tells a broken engine from a coarse one; its manifest says how coarse."""
 
 
 @dataclass(frozen=True)

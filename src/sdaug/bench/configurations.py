@@ -114,7 +114,8 @@ def bench_configurations(
     """Each configuration loaded, warmed up with one image and run on the first `images` angles of `photo`.
 
     The first configuration is what the others' images are compared with. One whose lever does not apply here is a row
-    with its reason. Raises WeightsError before anything is loaded where there are no weights, PhotoError without a face.
+    with its reason. Raises WeightsError before anything is loaded where there are no weights, PhotoError where there is
+    no face.
     """
     locate(model)
     face = pack.largest(photo.pixels)
@@ -189,9 +190,8 @@ def _likeness(pairs: Sequence[tuple[Any, Any]], views: Sequence[View], pack: Fac
 
 def table(rows: Sequence[Row]) -> str:
     """Measured beside expected, one row a line; a dash is what was not measured here."""
-    lines = [
-        f"{'configuration':22} {'load s':>8} {'first s':>8} {'images s':>9} {'expected':>9} {'peak GB':>8}  similarity"
-    ]
+    widths = {"load s": 8, "first s": 8, "images s": 9, "expected": 9, "peak GB": 8}
+    lines = [f"{'configuration':22} {' '.join(f'{title:>{width}}' for title, width in widths.items())}  similarity"]
     for row in rows:
         name = row.configuration.name
         if row.skipped is not None:
@@ -201,6 +201,9 @@ def table(rows: Sequence[Row]) -> str:
         peak = next((v for v in (row.peak or {}).values() if v is not None), None)
         similarity = ", ".join(f"{k} {v:.3f}" for k, v in (row.similarity or {}).items()) or "-"
         figures = (row.load_s, row.first_s, report["images_s"], expected.get("images_s"), peak and peak / 1e9)
-        cells = [f"{'-' if value is None else format(value, '.2f'):>{w}}" for value, w in zip(figures, (8, 8, 9, 9, 8))]
+        cells = [
+            f"{'-' if value is None else format(value, '.2f'):>{width}}"
+            for value, width in zip(figures, widths.values(), strict=True)
+        ]
         lines.append(f"{name:22} {' '.join(cells)}  {similarity}")
     return "\n".join(lines)

@@ -139,6 +139,7 @@ def hub(saved, tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("SDAUG_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(pulling, "SPARE_BYTES", 0)
+    monkeypatch.setattr(fetch, "PAUSE_S", 0)
     revision = hub.commit(catalogue.DEFAULT_MODEL)
     monkeypatch.setitem(catalogue.PINNED_REVISIONS, catalogue.DEFAULT_MODEL, revision)
     yield hub
@@ -174,6 +175,11 @@ def test_names_are_unique_and_every_entry_is_complete():
         assert entry.purpose and entry.conditions and entry.files, entry
         assert re.fullmatch(r"[a-z0-9.+-]+", entry.licence), entry
         assert entry.pickled == any(file.endswith(".bin") for file in entry.files)
+
+
+def test_the_page_about_licences_names_every_source(root):
+    page = (root / "docs/licences.md").read_text()
+    assert [entry.name for entry in catalogue.CATALOGUE if entry.source not in page] == []
 
 
 # -- pull

@@ -5,6 +5,7 @@ anew. Here the bytes are kept beside the cache's blobs and only the rest is aske
 """
 
 import hashlib
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from sdaug.models.listing import PullError, RemoteFile
 
 TRIES = 4
 """How often in a row a connection may break without a single new byte."""
+
+PAUSE_S = 1.0
+"""Before a broken connection is tried again."""
 
 
 def fetch(url: str, file: RemoteFile, blobs: Path, progress: Callable[[int], object]) -> Path:
@@ -43,6 +47,7 @@ def fetch(url: str, file: RemoteFile, blobs: Path, progress: Callable[[int], obj
             raise PullError(
                 f"{file.path} broke off at {had} of {file.size} bytes: {problem}; run the same command again to go on"
             )
+        time.sleep(PAUSE_S)
     _check(part, file)
     part.replace(whole)
     return whole

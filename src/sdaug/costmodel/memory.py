@@ -136,32 +136,27 @@ def _hint(images: int, size: int, dtype: Dtype, storage: Storage) -> int:
 
 @cache
 def _denoise(images: int, size: int, dtype: Dtype, storage: Storage, guided: bool, controlled: bool) -> int:
-    """Two steps: in the second, ControlNet runs while the first one's residuals are still there."""
+    """One step; the others are like it."""
     import torch
 
     (unet,) = _denoiser("unet", dtype, storage)
     controlnet = _denoiser("controlnet", dtype, storage)[0] if controlled else None
-    seen = images * 2 if guided else images
-    times = 2 if guided else 1
 
     def run() -> None:
         kept = _kept(images, size, dtype)
         hints: Any = meta(images, 320, size // 8, size // 8, dtype=dtype) if controlled else None
         latents, timestep = torch.zeros_like(kept[0]), meta(dtype="int64")
-        prompts = meta(seen, 77, 768, dtype=dtype)
+        prompts = kept[2][:1].expand(images, -1, -1)
+        seen, seen_hints = latents, hints
+        if guided:
+            seen, prompts = torch.cat([latents] * 2), torch.cat([prompts] * 2)
+            seen_hints = torch.cat([hints] * 2) if controlled else None
         residuals: dict[str, Any] = {}
-        cond = None
-        for step in range(2):
-            batch = torch.cat([latents] * times) if guided else latents
-            if controlnet is not None:
-                cond = torch.cat([hints] * times) if guided else hints
-                down, middle = controlnet(batch, timestep, prompts, controlnet_cond=cond, return_dict=False)
-                residuals = {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
-                del down, middle
-            if step == 0:  # the UNet's second run is like its first
-                prediction = unet(batch, timestep, encoder_hidden_states=prompts, return_dict=False, **residuals)[0]
-                latents = latents + prediction.chunk(times)[0]
-        del kept, cond
+        if controlnet is not None:
+            down, middle = controlnet(seen, timestep, prompts, controlnet_cond=seen_hints, return_dict=False)
+            residuals = {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
+        unet(seen, timestep, encoder_hidden_states=prompts, return_dict=False, **residuals)
+        del kept, hints
 
     return _peak(run)
 

@@ -1,20 +1,30 @@
-"""The counted peak against PyTorch's own record of what it allocated, on the full-size networks.
+"""The counted peak on full-size networks that really run: against PyTorch's own record, and of the real loop.
 
 oneDNN reorders weights and inputs inside a convolution into memory that it frees before the convolution returns; so do
 other kernels. That workspace depends on the processor and is no tensor; it is set aside here by its lifetime.
 """
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 
+from sdaug.config import GenerationSettings
 from sdaug.costmodel.architecture import build
 from sdaug.costmodel.count import counting
+from sdaug.costmodel.memory import Plan, allocated_peak
 from sdaug.costmodel.parts import split_controlnet
+from sdaug.diffusion.generator import DiffusionGenerator, Job
+from sdaug.diffusion.load import assemble
+from sdaug.diffusion.random_model import random_components
+from sdaug.types import Pose, View
 
 KERNELS = {
     "aten::convolution", "aten::addmm", "aten::mm", "aten::bmm", "aten::native_group_norm", "aten::native_layer_norm",
     "aten::_scaled_dot_product_flash_attention_for_cpu", "aten::upsample_nearest2d", "aten::add", "aten::cat",
 }  # fmt: skip
+SIDE = 64
 
 
 @pytest.fixture(autouse=True)
@@ -113,3 +123,45 @@ def test_the_profiler_agrees_on_a_step():
 def test_the_profiler_agrees_on_decoding():
     counted = counted_peak(decoding(build, "meta", 16))
     assert counted == pytest.approx(profiled_peak(decoding(with_cheap_weights, "cpu", 16)), rel=0.001)
+
+
+def whole_loop(vae: str, images: int, guidance_scale: float):
+    """One call of the real generator on full-size networks over 64 px pictures; its peak before, in and after steps."""
+    networks = {name: with_cheap_weights(name) for name in ("unet", "controlnet")} | {"vae": with_cheap_weights(vae)}
+    parts = replace(random_components(), **networks)
+    pipeline = assemble(parts, torch.device("cpu"))
+    generator = DiffusionGenerator(pipeline, torch.zeros(1, 77, 768), torch.zeros(1, 77, 768), {})
+    picture = np.full((SIDE, SIDE, 3), 128, np.uint8)
+    nothing = np.zeros((SIDE, SIDE), np.float32)
+    view = View(Pose(0, 0, 0), picture, nothing, nothing == 0, np.zeros((478, 3), np.float32))
+    settings = GenerationSettings(num_inference_steps=2, guidance_scale=guidance_scale, hole_strength=1.0, size=SIDE)
+    peaks: dict[str, int] = {}
+    with counting() as counter:
+
+        def phase_before(network, phase):
+            def call(*args, **kwargs):
+                if phase not in peaks:
+                    peaks[phase] = counter.peak_live_bytes
+                    counter.peak_live_bytes = counter.live_bytes
+                return network(*args, **kwargs)
+
+            return call
+
+        pipeline.controlnet = phase_before(pipeline.controlnet, "before")
+        pipeline.vae.decode = phase_before(pipeline.vae.decode, "denoise")
+        list(generator.generate([Job(i, view, picture) for i in range(images)], settings))
+    return peaks | {"decode": counter.peak_live_bytes}
+
+
+@pytest.mark.parametrize(("vae", "images", "guidance_scale"), [("vae", 2, 1.0), ("tiny_vae", 1, 3.0)])
+def test_the_plan_is_what_the_loop_holds(vae, images, guidance_scale):
+    found = whole_loop(vae, images, guidance_scale)
+    kind = "tiny" if vae == "tiny_vae" else "standard"
+    peak = allocated_peak(Plan(images=images, guided=guidance_scale > 1, vae=kind, size=SIDE, dtype="float32"))
+    planned = {phase: held - sum(peak.weights.values()) for phase, held in peak.phases.items()}
+    # On a CPU in float32 the prompts are not copied for the call, and pictures come in from numpy: allocated before the
+    # count saw them, and freed in it.
+    prompts, pictures = 2 * 77 * 768 * 4, 2 * images * 3 * SIDE**2 * 4
+    assert planned["encode"] == pytest.approx(found["before"], rel=0.03)
+    assert planned["denoise"] - prompts == pytest.approx(found["denoise"] + pictures, rel=0.015)
+    assert planned["decode"] - prompts == pytest.approx(found["decode"] + pictures, rel=0.015)

@@ -8,6 +8,8 @@ from typing import Any
 
 import psutil
 
+from sdaug.measure.memory import unified_memory
+
 PACKAGES = (
     "sdaug", "torch", "diffusers", "transformers", "accelerate", "controlnet-aux", "mediapipe", "insightface",
     "onnxruntime", "dlib-bin", "opencv-python", "numpy", "mlflow", "papermill",
@@ -33,7 +35,7 @@ def processor() -> str:
 
 
 def environment() -> dict[str, Any]:
-    """Machine and package facts, JSON-able. The GPU is named only if PyTorch is already loaded."""
+    """Machine and package facts, JSON-able. Of the GPU only if PyTorch is already loaded."""
     torch = sys.modules.get("torch")
     gpu = torch.cuda.get_device_name() if torch is not None and torch.cuda.is_available() else None
     return {
@@ -41,6 +43,7 @@ def environment() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "memory_bytes": psutil.virtual_memory().total,
         "gpu": gpu,
+        "unified_memory": unified_memory(),
         "platform": platform.platform(),
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},

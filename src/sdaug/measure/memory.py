@@ -1,24 +1,156 @@
-"""Memory meters, each under its own name; bytes, and None where the meter does not exist on this machine."""
+"""Memory meters, each under its own name; bytes, and None where the meter does not exist on this machine.
 
+No two of them measure the same thing. On a GPU with memory of its own `cuda_*` and `gpu_*` count the card's and the
+rest the processor's; where memory is unified (a Jetson), all of them count parts of one and the same memory.
+"""
+
+import importlib.util
 import os
+import re
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import psutil
 
+METERS = {
+    "resident": "this process's pages in RAM (RSS)",
+    "resident_peak": "the kernel's own high-water mark of it since the process started",
+    "system_available": "what the machine could still give (MemAvailable)",
+    "cuda_allocated": "PyTorch's tensors on the current GPU",
+    "cuda_allocated_peak": "the highest of it since start or reset; what a budget in GB is about",
+    "cuda_reserved": "PyTorch's pool that they lie in",
+    "cuda_reserved_peak": "the highest of it since start or reset",
+    "gpu_used": "everybody's memory on the current GPU, as CUDA tells; on a Jetson it counts page cache as used",
+    "gpu_process": "this process's memory on the current GPU, as NVML tells (package nvidia-ml-py); none on a Jetson",
+    "nvmap_process": "this process's GPU memory on a Jetson (root only)",
+    "nvmap": "everybody's GPU memory on a Jetson (NvMapMemUsed)",
+}
+"""What each meter of `meters` is."""
 
-def meters() -> dict[str, int | None]:
-    """What each meter reads now.
+SAMPLED_PEAKS = {
+    "resident": "resident_peak_sampled",
+    "gpu_used": "gpu_used_peak",
+    "gpu_process": "gpu_process_peak",
+    "nvmap_process": "nvmap_process_peak",
+    "nvmap": "nvmap_peak",
+}
+"""Meters without a high-water mark of their own, and what `watch` calls the highest value that it has seen."""
 
-    resident: this process's pages in RAM. resident_peak: their highest so far. system_available: what the machine could
-    still give. cuda_allocated_peak, cuda_reserved_peak: PyTorch's tensors and its pool on the GPU since start or reset.
-    """
+PERIOD_S = 0.02
+
+ROOT = Path("/")
+
+_NVMAP_CLIENT = re.compile(r"^\w+\s+\S+\s+(\d+)\s+(\d+)([KMG]?)\s*$")
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
+
+
+def meters(root: Path = ROOT) -> dict[str, int | None]:
+    """What every meter of `METERS` reads now. root: where /proc and /sys lie."""
     return {
-        "resident": psutil.Process(os.getpid()).memory_info().rss,
+        **_sampled(root),
         "resident_peak": _resident_peak(),
-        "system_available": psutil.virtual_memory().available,
+        "cuda_allocated": _cuda("memory_allocated"),
         "cuda_allocated_peak": _cuda("max_memory_allocated"),
+        "cuda_reserved": _cuda("memory_reserved"),
         "cuda_reserved_peak": _cuda("max_memory_reserved"),
     }
+
+
+@dataclass
+class Watched:
+    """peaks: bytes by meter, filled when the block that was watched ends."""
+
+    peaks: dict[str, int | None] = field(default_factory=dict)
+
+
+@contextmanager
+def watch(root: Path = ROOT, period_s: float = PERIOD_S) -> Iterator[Watched]:
+    """Peaks of the block: PyTorch's own, exact; the values of `SAMPLED_PEAKS`, read every `period_s`; and
+    `system_taken_peak`, the furthest that MemAvailable fell below its value at the start, whoever took it.
+
+    PyTorch's peaks start anew with the block. A peak of 0 is a measured one; a meter that is not here has None.
+    """
+    before = _sampled(root)
+    highest, least = dict(before), before["system_available"]
+    if before["gpu_used"] is not None:
+        sys.modules["torch"].cuda.reset_peak_memory_stats()
+    over = threading.Event()
+
+    def sample() -> None:
+        nonlocal least
+        now = _sampled(root)
+        for name, value in now.items():
+            if value is not None:
+                highest[name] = max(value, highest[name] or 0)
+        available = now["system_available"]
+        if available is not None:
+            least = available if least is None else min(least, available)
+
+    def sample_on() -> None:
+        while not over.wait(period_s):
+            sample()
+
+    thread = threading.Thread(target=sample_on, name="sdaug-memory", daemon=True)
+    watched = Watched()
+    thread.start()
+    try:
+        yield watched
+    finally:
+        over.set()
+        thread.join()
+        sample()
+        start = before["system_available"]
+        watched.peaks |= {
+            "cuda_allocated_peak": _cuda("max_memory_allocated"),
+            "cuda_reserved_peak": _cuda("max_memory_reserved"),
+            **{peak: highest[name] for name, peak in SAMPLED_PEAKS.items()},
+            "system_taken_peak": None if start is None or least is None else start - least,
+        }
+
+
+def unified_memory(root: Path = ROOT) -> bool | None:
+    """Whether GPU and processor share one memory; None without a GPU, or before PyTorch is loaded."""
+    if (root / "etc/nv_tegra_release").exists():
+        return True
+    torch = _torch_with_gpu()
+    return None if torch is None else bool(torch.cuda.get_device_properties(torch.cuda.current_device()).is_integrated)
+
+
+def _sampled(root: Path) -> dict[str, int | None]:
+    meminfo = _meminfo(root)
+    return {
+        "resident": psutil.Process(os.getpid()).memory_info().rss,
+        "system_available": meminfo.get("MemAvailable"),
+        "gpu_used": _gpu_used(),
+        "gpu_process": _gpu_process(),
+        "nvmap_process": _nvmap_process(root),
+        "nvmap": meminfo.get("NvMapMemUsed"),
+    }
+
+
+def _meminfo(root: Path) -> dict[str, int]:
+    """/proc/meminfo's lines that are in kB, in bytes; nothing where there is no such file."""
+    try:
+        lines = (root / "proc/meminfo").read_text(encoding="ascii").splitlines()
+    except FileNotFoundError:
+        return {}
+    found = (re.match(r"(\w+):\s+(\d+) kB", line) for line in lines)
+    return {line[1]: int(line[2]) * 1024 for line in found if line}
+
+
+def _nvmap_process(root: Path) -> int | None:
+    """Sum over this process's clients; None where the file is not there, not readable, or names no such process."""
+    try:
+        lines = (root / "sys/kernel/debug/nvmap/iovmm/maps").read_text(encoding="ascii").splitlines()
+    except (FileNotFoundError, PermissionError, NotADirectoryError):
+        return None
+    clients = [line for line in map(_NVMAP_CLIENT.match, lines) if line and int(line[1]) == os.getpid()]
+    return sum(int(line[2]) * _UNITS[line[3]] for line in clients) if clients else None
 
 
 def _resident_peak() -> int | None:
@@ -30,8 +162,35 @@ def _resident_peak() -> int | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _cuda(meter: str) -> int | None:
+def _torch_with_gpu() -> Any:
     torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_available():
+    return torch if torch is not None and hasattr(torch, "cuda") and torch.cuda.is_available() else None
+
+
+def _cuda(meter: str) -> int | None:
+    torch = _torch_with_gpu()
+    return None if torch is None else int(getattr(torch.cuda, meter)())
+
+
+def _gpu_used() -> int | None:
+    torch = _torch_with_gpu()
+    if torch is None:
         return None
-    return getattr(torch.cuda, meter)()
+    free, total = torch.cuda.mem_get_info()
+    return total - free
+
+
+def _gpu_process() -> int | None:
+    """NVML lists processes by the number that the driver knows them by; in a container ours may not be among them."""
+    torch = _torch_with_gpu()
+    if torch is None or importlib.util.find_spec("pynvml") is None:
+        return None
+    pynvml = importlib.import_module("pynvml")
+    try:
+        pynvml.nvmlInit()
+        uuid = torch.cuda.get_device_properties(torch.cuda.current_device()).uuid
+        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
+        processes = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
+    except pynvml.NVMLError:  # a Jetson's NVML knows no processes
+        return None
+    return next((process.usedGpuMemory for process in processes if process.pid == os.getpid()), None)

@@ -101,8 +101,7 @@ def load_pack(name: str) -> FacePack:
     folder = Path("~/.insightface/models").expanduser() / name
     if not folder.is_dir():
         raise PackError(
-            f"face pack {name!r} is not on this machine (looked for {folder}); fetch it with "
-            f"'python -c \"from insightface.app import FaceAnalysis; FaceAnalysis({name!r})\"' "
+            f"face pack {name!r} is not on this machine (looked for {folder}); `sdaug models pull {name}` fetches it "
             "(non-commercial research licence), or give a folder"
         )
     return _insightface(folder, name)

@@ -14,13 +14,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from click.testing import CliRunner
 from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
 from sdaug.cli import main
 from sdaug.config import ModelSettings
-from sdaug.diffusion.weights import locate
+from sdaug.diffusion.weights import WeightsMissing, locate
 from sdaug.models import catalogue, fetch, pull_pack
 from sdaug.models import pull as pulling
 from sdaug.models.record import record_path
@@ -318,14 +319,20 @@ def test_a_file_that_the_hub_has_not_is_named(hub):
     assert done.exit_code == 1 and "has no vae/config.json; there are: README.md" in done.output
 
 
-def test_a_pickle_is_fetched_only_when_that_is_asked_for(hub, tmp_path):
+def test_a_pickle_is_fetched_and_found_only_when_that_is_asked_for(hub, saved, tmp_path):
     repo = hub.files[catalogue.DEFAULT_MODEL]
-    repo["text_encoder/pytorch_model.bin"] = repo.pop("text_encoder/model.safetensors")
+    torch.save(load_file(saved / "text_encoder/model.safetensors"), tmp_path / "pickle")
+    del repo["text_encoder/model.safetensors"]
+    repo["text_encoder/pytorch_model.bin"] = (tmp_path / "pickle").read_bytes()
     done = models("pull", "sd15", *ACCEPT)
     assert done.exit_code == 1 and "text_encoder/pytorch_model.bin only as a pickle" in done.output
     assert not blobs(tmp_path)
     assert models("pull", "sd15", *ACCEPT, "--allow-pickle").exit_code == 0
     assert "text_encoder/pytorch_model.bin" in json.loads(record_path("sd15").read_text())["files"]
+    settings = {"controlnet_id": str(saved / "controlnet"), "allow_pickle": True}
+    assert locate(ModelSettings.model_validate(settings))["text_encoder"].suffix == ".bin"
+    with pytest.raises(WeightsMissing, match="nor whole in the hub's cache"):
+        locate(ModelSettings.model_validate(settings | {"allow_pickle": False}))
 
 
 def test_half_precision_files_are_fetched_when_asked_for(hub, tmp_path):

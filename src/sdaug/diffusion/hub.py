@@ -4,16 +4,20 @@ import threading
 from pathlib import Path
 
 from sdaug.diffusion.components import WeightsInvalid, WeightsMissing
+from sdaug.diffusion.layout import stand_ins
 
 HUB_DEADLINE_S = 3.0
 """How long the hub may take to answer. The promise to the user is 5 s; the rest is for importing its client."""
 
 
-def find_folder(name: str, revision: str | None, files: list[str], *, download: bool) -> Path:
+def find_folder(
+    name: str, revision: str | None, files: list[str], *, download: bool, allow_pickle: bool = False
+) -> Path:
     """The local folder that `name` is, or the hub cache's folder for it.
 
     revision: a branch, tag or commit; None is the hub's main branch. files: what the hub's folder must hold, by path or
-    glob. download: whether what the cache lacks is fetched; without it the hub is not even asked.
+    glob. download: whether what the cache lacks is fetched; without it the hub is not even asked. allow_pickle: in the
+    cache a pickle will do for a weight file; none is ever downloaded here, that takes `sdaug models pull`.
 
     Raises `WeightsMissing`, and `WeightsInvalid` where `name` is a file.
     """
@@ -29,7 +33,7 @@ def find_folder(name: str, revision: str | None, files: list[str], *, download: 
         validate_repo_id(name)
     except HFValidationError as error:
         raise WeightsMissing(f"{name}: no such folder, and not a hub id either") from error
-    cached = _cached(name, revision, files)
+    cached = _cached(name, revision, files, allow_pickle)
     if cached is not None:
         return cached
     if not download:
@@ -37,16 +41,16 @@ def find_folder(name: str, revision: str | None, files: list[str], *, download: 
     return _download(name, revision, files)
 
 
-def _cached(name: str, revision: str | None, files: list[str]) -> Path | None:
-    """The hub cache's folder for `name` if it holds every one of `files` (for weights, an fp16 file will do)."""
+def _cached(name: str, revision: str | None, files: list[str], allow_pickle: bool) -> Path | None:
+    """The hub cache's folder for `name` if it holds every one of `files`, or what stands in for it."""
     from huggingface_hub import try_to_load_from_cache
 
     marker = try_to_load_from_cache(name, files[0], revision=revision)
     if not isinstance(marker, str):
         return None
     folder = Path(marker).parents[files[0].count("/")]
-    halves = {file: file.replace(".safetensors", ".fp16.safetensors") for file in files}
-    complete = all(any(folder.glob(file)) or any(folder.glob(halves[file])) for file in files)
+    wanted = [stand_ins(file, allow_pickle=allow_pickle) for file in files]
+    complete = all(any(any(folder.glob(pattern)) for pattern in patterns) for patterns in wanted)
     return folder if complete else None
 
 

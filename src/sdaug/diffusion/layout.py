@@ -22,6 +22,23 @@ PICKLE_STEMS = {"model": "pytorch_model"}
 """Where a pickle is not called like the safetensors file (transformers' networks)."""
 
 
+def stand_ins(file: str, *, allow_pickle: bool = False) -> list[str]:
+    """What does for a wanted file, best first: itself, its half-precision twin, and if allowed the pickle of it.
+
+    >>> stand_ins("vae/config.json")
+    ['vae/config.json']
+    >>> stand_ins("text_encoder/model.safetensors", allow_pickle=True)[1:3]
+    ['text_encoder/model.fp16.safetensors', 'text_encoder/pytorch_model.bin']
+    """
+    if not file.endswith(".safetensors"):
+        return [file]
+    path = file.removesuffix(".safetensors")
+    folder, slash, stem = path.rpartition("/")
+    pickle = f"{folder}{slash}{PICKLE_STEMS.get(stem, stem)}"
+    pickles = [f"{pickle}.bin", f"{pickle}.fp16.bin"] if allow_pickle else []
+    return [file, f"{path}.fp16.safetensors", *pickles]
+
+
 def check_network(folder: Path, network: str, *, allow_pickle: bool = False) -> Path:
     """The weight file of one of `NETWORKS`, its class as expected and its header read; or `WeightsInvalid`.
 

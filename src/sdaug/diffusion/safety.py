@@ -38,7 +38,10 @@ def find_safety_checker(model: ModelSettings, folder: Path, *, download: bool) -
     checker = folder / "safety_checker"
     if not checker.is_dir() and not Path(model.model_id).expanduser().is_dir():
         try:
-            checker = find_folder(model.model_id, model.pinned_revision, FILES, download=download) / "safety_checker"
+            found = find_folder(
+                model.model_id, model.pinned_revision, FILES, download=download, allow_pickle=model.allow_pickle
+            )
+            checker = found / "safety_checker"
         except WeightsMissing as error:
             log.warning("no safety checker: %s", error)
             return None

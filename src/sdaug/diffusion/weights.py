@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sdaug.config import DEFAULT_CONTROLNET, ModelSettings
 from sdaug.diffusion.components import Components, TextFiles, WeightsError, WeightsInvalid, WeightsMissing
+from sdaug.diffusion.full_size import full_size_components
 from sdaug.diffusion.hub import find_folder
 from sdaug.diffusion.layout import NETWORKS, check_fit, check_network, check_tokenizer, read_json
 from sdaug.diffusion.random_model import random_components
@@ -34,6 +35,8 @@ def load_components(model: ModelSettings, dtype: Dtype = "float32") -> Component
     """
     if model.model_id == "random":
         return _as(random_components(), dtype)
+    if model.model_id == "random-sd15":
+        return full_size_components(dtype)
     files = locate(model, download=True)
     folder = files["text_encoder"].parents[1]
     scheduler = read_scheduler(folder / "scheduler")
@@ -49,9 +52,11 @@ def locate(model: ModelSettings, *, download: bool = False) -> dict[str, Path]:
     >>> locate(ModelSettings(model_id="random"))
     {}
     """
-    if model.model_id == "random":
+    if model.model_id in ("random", "random-sd15"):
         return {}
-    folder = find_folder(model.model_id, model.pinned_revision, MODEL_FILES, download=download)
+    folder = find_folder(
+        model.model_id, model.pinned_revision, MODEL_FILES, download=download, allow_pickle=model.allow_pickle
+    )
     folders = {name: folder / name for name in ("unet", "vae", "text_encoder")}
     if model.unet_id is not None:
         folders["unet"] = _unet_folder(model, download)
@@ -68,7 +73,8 @@ def _unet_folder(model: ModelSettings, download: bool) -> Path:
     """Where the UNet lies that stands in for the model's own; a local folder may hold it as unet/ or at its top."""
     subfolder = model.unet_subfolder or UNET_SUBFOLDER
     wanted = [f"{subfolder}/config.json", f"{subfolder}/{NETWORKS['unet'][1]}.safetensors"]
-    folder = find_folder(str(model.unet_id), model.unet_revision, wanted, download=download)
+    pickle = model.allow_pickle
+    folder = find_folder(str(model.unet_id), model.unet_revision, wanted, download=download, allow_pickle=pickle)
     if model.unet_subfolder:
         return folder / model.unet_subfolder
     return next((folder / name for name in (UNET_SUBFOLDER, "unet") if (folder / name).is_dir()), folder)
@@ -80,7 +86,8 @@ def _controlnet_folder(model: ModelSettings, download: bool) -> Path:
         return beside
     prefix = f"{model.weights_subfolder}/" if model.weights_subfolder else ""
     wanted = [f"{prefix}config.json", f"{prefix}{NETWORKS['controlnet'][1]}.safetensors"]
-    folder = find_folder(model.controlnet_id, model.pinned_controlnet_revision, wanted, download=download)
+    revision, pickle = model.pinned_controlnet_revision, model.allow_pickle
+    folder = find_folder(model.controlnet_id, revision, wanted, download=download, allow_pickle=pickle)
     # The default subfolder is the hub ControlNet's; a local folder need not have it.
     return folder / prefix if (folder / prefix).is_dir() else folder
 

@@ -7,6 +7,7 @@ from typing import Literal
 from sdaug.config import DEFAULT_CONTROLNET, DEFAULT_MODEL, OPENPOSE_CONTROLNET, PINNED_REVISIONS, FaceIdSettings
 from sdaug.diffusion.components import WeightsError
 from sdaug.diffusion.hub import find_folder
+from sdaug.diffusion.layout import stand_ins
 from sdaug.diffusion.lora import FEW_STEP
 from sdaug.diffusion.safety import FILES as SAFETY_FILES
 from sdaug.diffusion.weights import MODEL_FILES, UNET_SUBFOLDER
@@ -93,12 +94,12 @@ def folder_here(model: Model) -> Path | None:
         folder = PACKS_FOLDER.expanduser() / model.source
         return folder if any(folder.glob("*.onnx")) else None
     try:
-        return find_folder(model.source, model.revision, list(model.files), download=False)
+        return find_folder(model.source, model.revision, list(model.files), download=False, allow_pickle=True)
     except WeightsError:
         return None
 
 
 def files_here(model: Model, folder: Path) -> list[Path]:
-    """The files of `model` in its `folder`; an fp16 file counts for the one it stands in for."""
-    halves = [pattern.replace(".safetensors", ".fp16.safetensors") for pattern in model.files]
-    return sorted({path for pattern in (*model.files, *halves) for path in folder.glob(pattern) if path.is_file()})
+    """The files of `model` in its `folder`, and what stands in for them."""
+    patterns = [pattern for file in model.files for pattern in stand_ins(file, allow_pickle=True)]
+    return sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()})

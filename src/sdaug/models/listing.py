@@ -4,6 +4,7 @@ import fnmatch
 from dataclasses import dataclass
 
 from sdaug.diffusion.hub import ask_hub
+from sdaug.diffusion.layout import stand_ins
 from sdaug.models.catalogue import Model
 
 
@@ -82,14 +83,10 @@ def list_files(model: Model, *, variant: str | None = None, allow_pickle: bool =
 
 
 def _choose(model: Model, wanted: str, there: dict[str, RemoteFile], variant: str | None) -> list[str]:
-    found = fnmatch.filter(there, wanted)
-    half = wanted.replace(".safetensors", ".fp16.safetensors")
-    if variant == "fp16" or not found:
-        found = [half] if half != wanted and half in there else found
-    if not found and wanted.endswith(".safetensors"):
-        folder, _, stem = wanted.removesuffix(".safetensors").rpartition("/")
-        names = (stem, "pytorch_model") if stem == "model" else (stem,)
-        found = [path for name in names if (path := f"{folder}/{name}.bin".lstrip("/")) in there]
+    names = stand_ins(wanted, allow_pickle=True)
+    if variant == "fp16":
+        names.sort(key=lambda name: ".fp16." not in name)
+    found = next((matches for name in names if (matches := fnmatch.filter(there, name))), [])
     if not found and "*" not in wanted:
         raise PullError(f"{model.source} has no {wanted}; there are: {', '.join(sorted(there)) or 'no files'}")
     return found

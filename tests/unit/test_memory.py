@@ -166,10 +166,12 @@ def test_a_file_only_root_may_read_is_no_figure(root, no_gpu, monkeypatch):
     maps.write_text(f"user python3 {os.getpid()} 4K\n")
     assert meters(root)["nvmap_process"] == 4096
 
-    def refuse(path, **_):
+    real = type(maps).read_text
+
+    def refuse(path, **options):
         if path == maps:
             raise PermissionError(13, "Permission denied", str(path))
-        return open(path).read()
+        return real(path, **options)
 
     monkeypatch.setattr(type(maps), "read_text", refuse)
     read = meters(root)

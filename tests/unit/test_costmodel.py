@@ -233,7 +233,7 @@ def test_the_encoder_is_there_until_it_has_encoded():
 
 def test_weights_kept_in_eight_bits():
     plain, fp8, int8 = (
-        allocated_peak(Plan(images=2, vae="tiny", **how)) for how in ({}, {"fp8_storage": True}, {"int8_linear": True})
+        allocated_peak(Plan(**FIVE, vae="tiny", **how)) for how in ({}, {"fp8_storage": True}, {"int8_linear": True})
     )
     # Norms keep theirs: 0.02 % of a UNet.
     assert fp8.weights["unet"] / plain.weights["unet"] == pytest.approx(0.5, abs=0.001)

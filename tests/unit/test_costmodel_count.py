@@ -207,6 +207,20 @@ def test_what_a_wrapped_tensor_runs_inside_is_counted():
     assert counter.launches == 2
 
 
+def test_tensors_packed_for_onednn_are_counted_and_their_memory_is_said_to_be_unseen():
+    layer, x = torch.nn.Conv2d(3, 8, 3, padding=1), torch.zeros(1, 3, 16, 16)
+    plain = counted(lambda: layer(x)).work
+    weight, bias, packed = (t.detach().to_mkldnn() for t in (layer.weight, layer.bias, x))
+    counter = counted(lambda: torch.mkldnn_convolution(packed, weight, bias, [1, 1], [1, 1], [1, 1], 1))
+    assert counter.work == plain
+    assert counter.unseen == {"torch._mkldnn"} and counter.peak_live_bytes == 0
+    weight = torch._C._nn.mkldnn_reorder_conv2d_weight(weight, [1, 1], [1, 1], [1, 1], 1)
+    rest = ([1, 1], [1, 1], [1, 1], 1, "none", [], "")
+    counter = counted(lambda: torch.ops.mkldnn._convolution_pointwise(x, weight, layer.bias, *rest))
+    assert counter.work == plain and not counter.without_formula
+    assert counter.peak_live_bytes == 4 * 8 * 16 * 16
+
+
 def test_an_operator_without_a_formula_is_named():
     with torch.library._scoped_library("sdaug_test", "FRAGMENT") as library:
         library.define("twice(Tensor x, Tensor(a!) y) -> ()")

@@ -27,8 +27,21 @@ _FORMULAS[aten._int_mm] = lambda a, b, *rest, out_val=None, **more: mm_flop(a.sh
 _FORMULAS[aten._weight_int8pack_mm] = lambda a, b, *rest, out_val=None, **more: mm_flop(a.shape, b.shape[::-1])
 _FORMULAS[aten._addmm_activation] = lambda bias, a, b, *rest, out_val=None, **more: mm_flop(a.shape, b.shape)
 
+
+def _packed_flop(x: Any, weight: Any, *rest: Any, out_val: Any) -> int:
+    return 2 * prod(weight.shape[1:]) * out_val.numel()
+
+
+# oneDNN's, of weights packed beforehand: a product for each weight of an output channel or feature.
+_PACKED = [aten.mkldnn_convolution, aten.mkldnn_linear]
+_PACKED += [getattr(torch.ops.mkldnn, name, None) for name in ("_convolution_pointwise", "_linear_pointwise")]
+_FORMULAS.update({packet: _packed_flop for packet in _PACKED if packet is not None})
+
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
-_CONVOLUTIONS = ("convolution", "_convolution", "cudnn_convolution", "_slow_conv2d_forward", "convolution_overrideable")
+_CONVOLUTIONS = (
+    "convolution", "_convolution", "cudnn_convolution", "_slow_conv2d_forward", "convolution_overrideable",
+    "mkldnn_convolution", "_convolution_pointwise",
+)  # fmt: skip
 _BATCHED = ("bmm", "baddbmm")
 _NORMS = (
     "native_group_norm", "native_layer_norm", "native_batch_norm", "cudnn_batch_norm", "_fused_rms_norm",
@@ -50,6 +63,7 @@ class Counter(TorchDispatchMode):
     their own workspace.
     outside_bytes: storages older than the count that it used: weights and inputs.
     without_formula: operators outside PyTorch's own; their bytes are counted and their arithmetic is not.
+    unseen: layouts of tensors that hide their memory, oneDNN's; it is missing from all of the above but `work`.
     A compiled or captured network runs past the dispatcher: count it before it is compiled.
     """
 
@@ -62,6 +76,7 @@ class Counter(TorchDispatchMode):
         self.peak_live_bytes = 0
         self.outside_bytes = 0
         self.without_formula: set[str] = set()
+        self.unseen: set[str] = set()
 
     @property
     def work(self) -> Work:
@@ -110,6 +125,9 @@ class Counter(TorchDispatchMode):
         self._ops[Op(_kind(name, args, formula is not None), flops, moved)] += 1
 
     def _hold(self, tensor: Any, *, outside: bool = False) -> None:
+        if not _has_storage(tensor):
+            self.unseen.add(str(tensor.layout))
+            return
         storage = tensor.untyped_storage()
         key, size = storage._cdata, storage.nbytes()
         if key not in self._held:
@@ -215,9 +233,16 @@ def _tensors(value: Any) -> Iterator[Any]:
 
 
 def _key(tensor: Any) -> int:
-    return tensor.untyped_storage()._cdata
+    return tensor.untyped_storage()._cdata if _has_storage(tensor) else id(tensor)
+
+
+def _has_storage(tensor: Any) -> bool:
+    """False for oneDNN's own tensors, whose memory nobody can see."""
+    return torch._C._has_storage(tensor)
 
 
 def _bytes(tensor: Any) -> int:
     """Of distinct elements: a dimension that `expand` made is there once."""
+    if not _has_storage(tensor):
+        return tensor.itemsize * tensor.numel()
     return tensor.itemsize * prod(size for size, stride in zip(tensor.shape, tensor.stride(), strict=True) if stride)

@@ -187,11 +187,12 @@ def _denoiser(part: Literal["unet", "controlnet"], dtype: Dtype, storage: Storag
 
     compute = getattr(torch, dtype)
     network = build(part, dtype=compute)
+    parts = (network, split_controlnet(network)) if part == "controlnet" else (network,)
     if storage == "fp8":
         network.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=compute)
     elif storage == "int8":
         _keep_linear_in_int8(network)
-    return (network, split_controlnet(network)) if part == "controlnet" else (network,)
+    return parts
 
 
 @cache

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -34,7 +35,8 @@ ACCEPT = ["--accept-licence", "creativeml-openrail-m"]
 class Hub:
     """What the server below has, and how it misbehaves.
 
-    budget: bytes of files that it sends before every connection breaks. ranges: the Range header of each download.
+    budget: bytes of files that it sends before every connection breaks, or with `stalls` stands still.
+    ranges: the Range header of each download.
     """
 
     files: dict[str, dict[str, bytes]] = field(default_factory=dict)
@@ -43,6 +45,7 @@ class Hub:
     status: int = 200
     error: str = ""
     understands_ranges: bool = True
+    stalls: threading.Event | None = None
     damages: str = ""
     url: str = ""
 
@@ -118,6 +121,8 @@ class Answer(BaseHTTPRequestHandler):
         sent = content[: int(min(hub.budget, len(content)))]
         hub.budget -= len(sent)
         self.wfile.write(sent)
+        if hub.stalls and len(sent) < len(content):
+            hub.stalls.wait(60)
 
 
 @pytest.fixture
@@ -365,19 +370,31 @@ def test_unknown_names_are_a_wrong_use(hub):
         assert done.exit_code == 2 and "did you mean 'sd15'" in done.output
 
 
-def test_the_command_itself_pulls_with_the_hubs_own_variables(hub, tmp_path):
-    """Another process, as a user runs it; the catalogue's own revision, which this hub takes for any."""
+def test_a_killed_pull_goes_on_where_it_was(hub, tmp_path):
+    """The command in a process of its own, told of the hub by the hub's own variables."""
     environment = os.environ | {"HF_ENDPOINT": hub.url, "HF_HUB_CACHE": str(tmp_path / "own")}
-    command = [sys.executable, "-c", "from sdaug.cli import main; main()", "models", "pull", "taesd"]
-    hub.files["madebyollin/taesd"] = {
-        "config.json": b'{"_class_name": "AutoencoderTiny"}',
-        "diffusion_pytorch_model.safetensors": hub.files[catalogue.DEFAULT_MODEL][UNET],
-    }
-    refused = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert refused.returncode == 1 and "--accept-licence mit" in refused.stderr
-    done = subprocess.run([*command, "--accept-licence", "mit"], env=environment, capture_output=True, text=True)
+    command = [sys.executable, "-c", "from sdaug.cli import main; main()"]
+    command += ["models", "pull", "taesd", "--accept-licence", "mit"]
+    weights = "diffusion_pytorch_model.safetensors"
+    content = hub.files[catalogue.DEFAULT_MODEL][UNET]
+    hub.files["madebyollin/taesd"] = {"config.json": b'{"_class_name": "AutoencoderTiny"}', weights: content}
+    hub.budget, hub.stalls = 500_000, threading.Event()
+    part = tmp_path / f"own/models--madebyollin--taesd/blobs/{hashlib.sha256(content).hexdigest()}.sdaug-part"
+    with subprocess.Popen(command, env=environment) as killed:
+        deadline = time.monotonic() + 60
+        while killed.poll() is None and time.monotonic() < deadline:
+            if part.exists() and part.stat().st_size > 400_000:
+                break
+            time.sleep(0.02)
+        killed.kill()
+    had = part.stat().st_size
+    hub.stalls.set()
+    hub.budget = float("inf")
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert list((tmp_path / "own").glob("models--madebyollin--taesd/snapshots/*/config.json"))
+    assert hub.ranges[weights] == [None, f"bytes={had}-"] and hub.ranges["config.json"] == [None]
+    (placed,) = (tmp_path / "own").glob(f"models--madebyollin--taesd/snapshots/*/{weights}")
+    assert placed.read_bytes() == content
 
 
 # -- verify

@@ -17,6 +17,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from sdaug.config import ModelSettings
 from sdaug.diffusion import prompts
 from sdaug.diffusion.components import TextFiles, WeightsInvalid
+from sdaug.diffusion.load import load_generator
 from sdaug.diffusion.prompts import NEGATIVE_PROMPT, PROMPT, Prompts, prompt_embeds
 from sdaug.diffusion.weights import load_components
 
@@ -115,6 +116,17 @@ def test_another_model_is_encoded_anew(folder, text, tmp_path, change):
     change(folder)
     second = embeds(text_of(folder), tmp_path / "cache")
     assert not second.from_cache and not same(first, second)
+
+
+def test_with_the_lever_a_second_generator_reads_no_text_encoder(folder, tmp_path, no_reading):
+    settings = ModelSettings(model_id=str(folder), device="cpu"), {"prompt_cache": {"folder": str(tmp_path / "cache")}}
+    first = load_generator(*settings)
+    no_reading()
+    again = load_generator(*settings)
+    assert first.facts["prompt_cache"] == {"from_cache": False, "problem": ""}
+    assert again.facts["prompt_cache"] == {"from_cache": True, "problem": ""}
+    assert torch.equal(first.prompt_embeds, again.prompt_embeds)
+    first.close(), again.close()
 
 
 # -- a cache that is not what it seems

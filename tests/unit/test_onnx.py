@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from copy import deepcopy as copy_module
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,10 @@ import onnx
 import pytest
 import torch
 from click.testing import CliRunner
+from safetensors.torch import save_file
 
 from sdaug.cli import main
-from sdaug.config import GenerationSettings, ModelSettings
+from sdaug.config import FaceIdSettings, GenerationSettings, ModelSettings
 from sdaug.diffusion import engine_build
 from sdaug.diffusion.engine_build import build_engine, check_engine, load_on_cpu
 from sdaug.diffusion.generator import Job
@@ -20,8 +22,11 @@ from sdaug.diffusion.load import assemble, load_generator
 from sdaug.diffusion.random_model import random_components
 from sdaug.engine import attach, session
 from sdaug.engine.attach import open_networks
+from sdaug.engine.export import export_network
+from sdaug.engine.fingerprint import fingerprints, network_sha256
 from sdaug.engine.manifest import EngineError, read_engine
-from sdaug.engine.numerics import Case, compare
+from sdaug.engine.network import OnnxUnet
+from sdaug.engine.numerics import Case, compare, sound
 from sdaug.engine.processor import int8_instructions
 from sdaug.engine.quantise import Quantisation, quantise
 from sdaug.engine.residuals import residual_shapes
@@ -166,13 +171,53 @@ def test_a_folder_in_use_and_a_full_disk_are_refused_before_the_export(tmp_path,
         build_engine(RANDOM, tmp_path / "engine")
 
 
-def test_a_network_with_a_face_adapter_is_not_exported(tmp_path, networks):
-    from sdaug.engine.export import export_network
+def face_id(unet, dim: int = 512) -> dict[str, torch.Tensor]:
+    """The tensors of a FaceID file for `unet`, random: projection, and keys, values and LoRAs of every attention."""
+    make, width = torch.Generator().manual_seed(5), unet.config.cross_attention_dim
 
-    unet = random_components().unet
-    unet.encoder_hid_proj = torch.nn.Identity()
-    with pytest.raises(EngineError, match="has an IP-Adapter"):
-        export_network("unet", unet, tmp_path, "")
+    def random(*shape):
+        return torch.randn(shape, generator=make) / shape[-1] ** 0.5
+
+    tensors = {
+        "image_proj.proj.0.weight": random(2 * dim, dim),
+        "image_proj.proj.0.bias": random(2 * dim),
+        "image_proj.proj.2.weight": random(4 * width, 2 * dim),
+        "image_proj.proj.2.bias": random(4 * width),
+        "image_proj.norm.weight": 1 + random(width),
+        "image_proj.norm.bias": random(width),
+    }
+    for i, name in enumerate(unet.attn_processors):
+        attention = unet.get_submodule(name.removesuffix(".processor"))
+        layers = {"q": attention.to_q, "k": attention.to_k, "v": attention.to_v, "out": attention.to_out[0]}
+        for part, layer in layers.items():
+            tensors[f"ip_adapter.{i}.to_{part}_lora.down.weight"] = random(4, layer.in_features)
+            tensors[f"ip_adapter.{i}.to_{part}_lora.up.weight"] = random(layer.out_features, 4)
+        for part in ("k", "v") if i % 2 else ():
+            tensors[f"ip_adapter.{i}.to_{part}_ip.weight"] = random(layers[part].out_features, width)
+    return tensors
+
+
+@pytest.mark.slow
+def test_a_face_adapter_and_float16_answer_as_pytorch_does(tmp_path, networks):
+    save_file(face_id(random_components().unet), tmp_path / "faceid.safetensors")
+    adapter = FaceIdSettings(adapter_id=str(tmp_path / "faceid.safetensors"))
+    unet = load_on_cpu(ModelSettings(model_id="random", device="cpu", face_id=adapter)).unet
+    assert network_sha256(unet) != network_sha256(networks["unet"])
+    graph = export_network("unet", copy_module(unet).half(), tmp_path, fingerprints(unet))
+    assert graph.inputs["image_embeds"] == ["float16", "batch", 1, 1, 512]
+    engine = OnnxUnet(session.open_session(tmp_path / graph.file, "cpu"), unet.config, CPU)
+    for case in (Case(1, 8, 8, controlled=False), Case(6, 4, 8, controlled=False)):
+        (found,) = compare({"unet": unet}, {"unet": engine}, [case])
+        assert 1e-5 < found.relative < 0.005 and sound(found, "float16"), found
+    sample, text = torch.randn(1, 4, 8, 8), torch.randn(1, 77, 32)
+    with pytest.raises(ValueError, match="was exported with a face embedding"):
+        engine(sample, torch.tensor(1), text)
+    faces = [torch.nn.functional.normalize(torch.randn(1, 1, 1, 512), dim=-1) for _ in range(2)]
+    one, other = (
+        engine(sample, torch.tensor(1), text, added_cond_kwargs={"image_embeds": [face]})[0] for face in faces
+    )
+    assert (one - other).abs().max() > 0.01
+    engine.close()
 
 
 # -- what is refused
@@ -229,6 +274,17 @@ def test_an_engine_of_other_weights_is_refused(built):
     assert {p.device.type for p in other.unet.parameters()} == {"cpu"}
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_weights_in_half_precision_are_the_same_weights(built, dtype):
+    for levers in ({"precision": {"dtype": dtype}} | lever(built), lever(built) | {"precision": {"dtype": dtype}}):
+        generator = load_generator(RANDOM, levers)
+        half = generator.pipeline.dtype
+        sample = torch.randn(1, 4, 8, 8, dtype=half)
+        (answer,) = generator.pipeline.unet(sample, torch.tensor(3), torch.randn(1, 77, 32, dtype=half))
+        assert answer.dtype is half and generator.pipeline.unet.dtype is torch.float32
+        generator.close()
+
+
 def test_weights_changed_after_reading_are_other_weights(built):
     changed = assemble(random_components(), CPU)
     with torch.no_grad():
@@ -258,7 +314,7 @@ def test_inputs_that_the_graph_does_not_take_are_refused(opened):
         ("latents of 7 x 8; multiples of 2", (torch.randn(1, 4, 7, 8), 1, text), {}),
         ("one timestep for the whole batch", (sample.repeat(2, 1, 1, 1), torch.tensor([1, 2]), text), {}),
         (r"encoder_hidden_states of \(5, 32\)", (sample, 1, torch.randn(1, 5, 32)), {}),
-        ("takes no .*image_embeds", (sample, 1, text), {"added_cond_kwargs": {"image_embeds": [sample]}}),
+        ("exported with no face embedding", (sample, 1, text), {"added_cond_kwargs": {"image_embeds": [sample]}}),
     ):
         with pytest.raises(ValueError, match=problem):
             opened["unet"](*arguments, **more)
@@ -417,14 +473,17 @@ def test_check_says_sound_or_not_and_exits_so(built, copy):
 
 def test_build_refuses_wrong_uses_with_two_and_engines_it_cannot_make_with_one(tmp_path):
     out = ["--out", str(tmp_path / "engine"), "--model-id"]
+    settings = tmp_path / "model.yaml"
+    settings.write_text("no_such_setting: 1")
     for arguments, status, message in (
         ([*out, "random", "--int8"], 2, "--int8 and --calibration belong together"),
         ([*out, "random", "--calibration", "astronaut"], 2, "belong together"),
         ([*out, "random", "--int8", "--calibration", "nobody.png"], 2, "'nobody.png' does not exist"),
         ([*out, "random", "--int8", "--calibration", "astronaut", "--size", "100"], 2, "no multiple of 64"),
+        ([*out, "random", "--model-file", str(settings)], 2, "no_such_setting"),
         ([*out, str(tmp_path / "absent" / "model")], 1, "weights_missing"),
         (["--out", str(Path(__file__).parent), "--model-id", "random"], 1, "is not free"),
     ):
         run = CliRunner().invoke(main, ["engine", "build", *arguments])
         assert run.exit_code == status and message in run.output, (arguments, run.output)
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [settings]

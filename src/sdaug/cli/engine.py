@@ -21,12 +21,19 @@ def command() -> None:
 model_option = click.option(
     "--model-id", default=DEFAULT_MODEL, show_default=True, help='Hub id, folder in diffusers layout, or "random".'
 )
+model_file_option = click.option(
+    "--model-file",
+    type=click.Path(exists=True, dir_okay=False),
+    default=None,
+    help="YAML with any of `model`'s settings, as in an experiment file: lora, face_id, controlnet_id, revision ...",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 
 
 @command.command()
 @click.option("--out", required=True, type=click.Path(file_okay=False), help="Folder to write; free or empty.")
 @model_option
+@model_file_option
 @click.option(
     "--dtype",
     type=click.Choice(["float32", "float16"]),
@@ -80,14 +87,16 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print what w
 )
 @pack_option
 @json_option
-def build(out: str, model_id: str, as_json: bool, int8: bool, calibration: tuple[str, ...], **how: Any) -> None:
+def build(
+    out: str, model_id: str, model_file: str | None, as_json: bool, int8: bool, calibration: tuple[str, ...], **how: Any
+) -> None:
     """Export UNet and ControlNet to ONNX, with every digest in a manifest."""
     from sdaug.diffusion.engine_build import build_engine
 
     if int8 != bool(calibration):
         raise click.UsageError("--int8 and --calibration belong together: activations' ranges are seen on photos")
     folder = out_folder(out)
-    model = ModelSettings(model_id=model_id, device=how["device"])
+    model = _model({"model_id": model_id, "device": how["device"]}, model_file)
     with _failures():
         if int8:
             engine = _build_int8(model, folder, calibration, how)
@@ -177,6 +186,20 @@ def check(folder: str, model_id: str | None, provider: str, as_json: bool) -> No
         click.echo("sound" if found.sound else "not sound")
     if not found.sound:
         raise click.exceptions.Exit(1)
+
+
+def _model(options: dict[str, Any], file: str | None) -> ModelSettings:
+    """The settings of the options and, over them, of the file."""
+    import yaml
+    from pydantic import ValidationError
+
+    try:
+        content = {} if file is None else yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise click.BadParameter(f"{file} holds no settings by name", param_hint="--model-file")
+        return ModelSettings.model_validate(options | content)
+    except (yaml.YAMLError, ValidationError) as error:
+        raise click.BadParameter(f"{file}: {error}", param_hint="--model-file") from error
 
 
 def _say(what: str) -> None:

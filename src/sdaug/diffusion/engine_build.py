@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sdaug.config import ModelSettings
+from sdaug.diffusion.adapters import load_adapters
 from sdaug.diffusion.load import assemble
 from sdaug.diffusion.weights import load_components
 from sdaug.engine.attach import open_networks
 from sdaug.engine.export import OPSET, Name, export_network
-from sdaug.engine.fingerprint import network_sha256
+from sdaug.engine.fingerprint import fingerprints, network_sha256
 from sdaug.engine.manifest import Engine, EngineError, Graph, check_weights, read_engine, write_manifest
 from sdaug.engine.numerics import Difference, compare, sound, usual_cases
 from sdaug.engine.session import Provider
@@ -46,11 +47,13 @@ def build_engine(
 
 
 def load_on_cpu(model: ModelSettings, progress: Progress = lambda _: None) -> Pipeline:
-    """The networks as the loop runs them, float32 on the CPU."""
+    """The networks as the loop runs them, adapters fused, float32 on the CPU."""
     import torch
 
     progress("reading weights")
-    return assemble(load_components(model), torch.device("cpu"))
+    parts = load_components(model)
+    load_adapters(parts, model)
+    return assemble(parts, torch.device("cpu"))
 
 
 def export_engine(pipeline: Pipeline, model: ModelSettings, folder: Path, dtype: str, progress: Progress) -> Engine:
@@ -61,7 +64,7 @@ def export_engine(pipeline: Pipeline, model: ModelSettings, folder: Path, dtype:
     networks: dict[Name, Any] = {"unet": pipeline.unet, "controlnet": pipeline.controlnet}
     for name, network in networks.items():
         progress(f"exporting {name}")
-        weights = network_sha256(network)
+        weights = fingerprints(network)
         if dtype != "float32":
             torch.nn.Module.to(network, dtype=getattr(torch, dtype))  # diffusers' own warns of an empty list
         graphs[name] = export_network(name, network, folder, weights)

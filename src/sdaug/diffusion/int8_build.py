@@ -59,6 +59,8 @@ def build_int8_engine(
     check_free(folder)
     if not photos:
         raise EngineError("no photo to calibrate with; int8 needs at least one, better several people's")
+    if model.face_id is not None:
+        raise EngineError("int8 cannot be calibrated with a face adapter yet; leave face_id unset")
     how = how or Quantisation()
     jobs = calibration_jobs(photos, pack, model, settings)
     with written_whole(folder) as draft, tempfile.TemporaryDirectory(prefix="sdaug-", dir=draft.parent) as scratch:

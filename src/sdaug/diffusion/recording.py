@@ -44,6 +44,8 @@ class _Recorder:
         inputs = {"sample": sample, "encoder_hidden_states": encoder_hidden_states}
         if self.name == "unet":
             inputs |= self._residuals(sample, more)
+            if more.get("added_cond_kwargs"):
+                (inputs["image_embeds"],) = more["added_cond_kwargs"]["image_embeds"]
         else:
             inputs["controlnet_cond"] = more["controlnet_cond"]
         arrays = {key: value.detach().float().cpu().numpy() for key, value in inputs.items()}

@@ -12,7 +12,7 @@ import warnings
 from pathlib import Path
 from typing import Any, Literal
 
-from sdaug.engine.manifest import EngineError, Graph
+from sdaug.engine.manifest import Graph
 from sdaug.engine.residuals import coarsest, residual_shapes
 from sdaug.measure.digest import file_sha256
 
@@ -26,21 +26,24 @@ SCOPE = "pkg.torch.onnx.name_scopes"
 Name = Literal["unet", "controlnet"]
 
 
-def export_network(name: Name, network: Any, folder: Path, weights_sha256: str) -> Graph:
+def export_network(name: Name, network: Any, folder: Path, weights_sha256: dict[str, str]) -> Graph:
     """Writes `NAME.onnx` and its weights `NAME.onnx.data` into `folder`, in the number format the network is in.
 
     network: a UNet2DConditionModel, or a ControlNetModel whose `controlnet_cond_embedding` has been taken out (replaced
     by an Identity): its graph takes what that made of the control image. Batch and size of the latents stay open.
-    weights_sha256: `fingerprint.network_sha256` of it.
-    Raises `EngineError` for a UNet that wants more than latents, time and text.
+    weights_sha256: `fingerprint.fingerprints` of it.
+    A UNet with a face adapter takes `image_embeds` (B, 1, 1, D) as well.
     """
     import torch
 
-    if getattr(network, "encoder_hid_proj", None) is not None:
-        raise EngineError(f"this {name} has an IP-Adapter, which an engine does not take; export it without")
-    example = example_inputs(name, network.config, batch=2, side=2 * coarsest(network.config), dtype=network.dtype)
+    config = network.config
+    example = example_inputs(name, config, batch=2, side=2 * coarsest(config), dtype=network.dtype)
+    dimensions = _dimensions(name, config)
+    if (face := face_dim(network)) is not None:
+        example["image_embeds"] = torch.ones(2, 1, 1, face, dtype=network.dtype)
+        dimensions["image_embeds"] = {0: dimensions["sample"][0]}
     file = folder / f"{name}.onnx"
-    outputs = ["prediction"] if name == "unet" else residual_names(network.config)
+    outputs = ["prediction"] if name == "unet" else residual_names(config)
     with warnings.catch_warnings(), torch.no_grad():
         # Several inputs share a dimension by intent; the exporter says which of their names it keeps.
         warnings.filterwarnings("ignore", message="# The axis name", category=UserWarning)
@@ -49,7 +52,7 @@ def export_network(name: Name, network: Any, folder: Path, weights_sha256: str) 
             tuple(example.values()),
             input_names=list(example),
             output_names=outputs,
-            dynamic_shapes=(tuple(_dimensions(name, network.config).values()),),
+            dynamic_shapes=(tuple(dimensions.values()),),
             opset_version=OPSET,
             dynamo=True,
             verbose=False,
@@ -59,6 +62,16 @@ def export_network(name: Name, network: Any, folder: Path, weights_sha256: str) 
     program.save(file, external_data=True)
     files = {path.name: file_sha256(path) for path in sorted(folder.glob(f"{name}.onnx*"))}
     return Graph(file.name, weights_sha256, described_inputs(file), files)
+
+
+def face_dim(network: Any) -> int | None:
+    """Length of the face embedding that a UNet with one face adapter takes; None for a network without."""
+    import torch
+
+    projection = getattr(network, "encoder_hid_proj", None)
+    if projection is None:
+        return None
+    return next(layer.in_features for layer in projection.modules() if isinstance(layer, torch.nn.Linear))
 
 
 def _strip(model: Any) -> None:
@@ -147,12 +160,14 @@ def _graph(name: Name, network: Any) -> Any:
 
         def forward(self, *inputs: Any) -> Any:
             sample, timestep, encoder_hidden_states, *residuals = inputs
+            face = {"image_embeds": [residuals.pop()]} if face_dim(self.network) is not None else None
             return self.network(
                 sample,
                 timestep,
                 encoder_hidden_states=encoder_hidden_states,
                 down_block_additional_residuals=tuple(residuals[:-1]),
                 mid_block_additional_residual=residuals[-1],
+                added_cond_kwargs=face,
                 return_dict=False,
             )[0]
 

@@ -23,14 +23,14 @@ class ProviderMissing(EngineError):
 
 @dataclass(frozen=True)
 class Graph:
-    """One network. file: its ONNX file. weights_sha256: see `fingerprint.network_sha256`.
+    """One network. file: its ONNX file. weights_sha256: number format -> digest, from `fingerprint.fingerprints`.
 
     inputs: name -> [number format, dimension ...], a dimension being a number or what it depends on.
     files: every file it needs -> sha256.
     """
 
     file: str
-    weights_sha256: str
+    weights_sha256: dict[str, str]
     inputs: dict[str, list[Any]]
     files: dict[str, str]
 
@@ -105,8 +105,8 @@ def read_manifest(folder: Path) -> Engine:
 def check_weights(engine: Engine, folder: Path, name: str, found: str) -> None:
     """Raises `EngineError` unless the network `name` with digest `found` is the one the engine was made from."""
     expected = engine.graphs[name].weights_sha256
-    if found != expected:
+    if found not in expected.values():
         raise EngineError(
-            f"{folder} is an engine of another {name}: made from weights {expected[:12]}... "
+            f"{folder} is an engine of another {name}: made from weights {expected['float32'][:12]}... "
             f"({engine.model.get('model_id')}), loaded are {found[:12]}...; build an engine of these weights"
         )

@@ -23,11 +23,12 @@ class OnnxNetwork:
         self.config = config
         self.device = torch.device(device)
         formats = {"tensor(float)": torch.float32, "tensor(float16)": torch.float16}
-        found = {put.name: put.type for put in session.get_inputs()}
-        if found.get("sample") not in formats:
-            raise EngineError(f"the graph's input 'sample' is {found.get('sample')}; one of {sorted(formats)} expected")
-        self.dtype = formats[found["sample"]]
-        self._inputs = list(found)
+        found = {put.name: put.type for put in (*session.get_inputs(), *session.get_outputs())}
+        if strange := sorted(set(found.values()) - set(formats)):
+            raise EngineError(f"the graph has inputs or outputs of {strange}; {sorted(formats)} expected")
+        self._formats = {name: formats[kind] for name, kind in found.items()}
+        self.dtype = self._formats["sample"]
+        self._inputs = [put.name for put in session.get_inputs()]
         self._outputs = [put.name for put in session.get_outputs()]
 
     def close(self) -> None:
@@ -45,16 +46,18 @@ class OnnxNetwork:
             raise EngineError(f"the graph takes {self._inputs}; given are {list(inputs)}")
         binding = self._session.io_binding()
         kind, index = self.device.type, self.device.index or 0
-        number = np.float16 if self.dtype == torch.float16 else np.float32
+        numbers = {torch.float16: np.float16, torch.float32: np.float32}
         held = {}  # what the binding points into
         for name, tensor in inputs.items():
-            format_ = torch.float32 if name == "timestep" else self.dtype
-            held[name] = tensor.detach().to(self.device, format_).contiguous()
-            as_numpy = np.float32 if name == "timestep" else number
-            binding.bind_input(name, kind, index, as_numpy, tuple(tensor.shape), held[name].data_ptr())
-        answers = [torch.empty(shape, dtype=self.dtype, device=self.device) for shape in shapes]
+            held[name] = tensor.detach().to(self.device, self._formats[name]).contiguous()
+            where = (tuple(tensor.shape), held[name].data_ptr())
+            binding.bind_input(name, kind, index, numbers[held[name].dtype], *where)
+        answers = [
+            torch.empty(shape, dtype=self._formats[name], device=self.device)
+            for name, shape in zip(self._outputs, shapes, strict=True)
+        ]
         for name, tensor in zip(self._outputs, answers, strict=True):
-            binding.bind_output(name, kind, index, number, tuple(tensor.shape), tensor.data_ptr())
+            binding.bind_output(name, kind, index, numbers[tensor.dtype], tuple(tensor.shape), tensor.data_ptr())
         if kind == "cuda":  # onnxruntime has a stream of its own
             torch.cuda.current_stream(self.device).synchronize()
         self._session.run_with_iobinding(binding)
@@ -95,10 +98,10 @@ class OnnxUnet(OnnxNetwork):
         return_dict: bool = False,
     ) -> tuple[Any]:
         """(B, 4, h, w), the noise prediction, in a tuple. Raises ValueError for what the graph does not take."""
-        if added_cond_kwargs:
-            raise ValueError(
-                f"an engine takes no {sorted(added_cond_kwargs)}: it was exported without a face embedding"
-            )
+        given, takes = sorted(added_cond_kwargs or {}), "image_embeds" in self._inputs
+        if given != (["image_embeds"] if takes else []):
+            what = "a" if takes else "no"
+            raise ValueError(f"added_cond_kwargs hold {given}; this engine was exported with {what} face embedding")
         if return_dict:
             raise ValueError("an engine answers with a tuple; return_dict=False expected")
         inputs = self._common(sample, timestep, encoder_hidden_states)
@@ -107,6 +110,8 @@ class OnnxUnet(OnnxNetwork):
         else:
             residuals = [*down_block_additional_residuals, mid_block_additional_residual]
         inputs |= dict(zip(residual_names(self.config), residuals, strict=True))
+        if added_cond_kwargs:
+            (inputs["image_embeds"],) = added_cond_kwargs["image_embeds"]
         shape = (len(sample), self.config["out_channels"], *sample.shape[2:])
         return (self._run(inputs, [shape])[0].to(sample.device, sample.dtype),)
 

@@ -94,7 +94,7 @@ def tensorrt_options(
 def shapes_at(graph: Graph, batch: int, side: int) -> dict[str, list[int]]:
     """Shape of each input with an open dimension, for square latents of `side`.
 
-    >>> shapes_at(Graph("u.onnx", "", {"t": ["float", 1], "m": ["float", "batch", 9, "height", "width"],
+    >>> shapes_at(Graph("u.onnx", {}, {"t": ["float", 1], "m": ["float", "batch", 9, "height", "width"],
     ...           "sample": ["float", "batch", 4, "8*height", "8*width"]}, {}), 2, 64)
     {'m': [2, 9, 8, 8], 'sample': [2, 4, 64, 64]}
     """

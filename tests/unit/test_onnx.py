@@ -457,6 +457,14 @@ def test_tensorrts_profile_covers_every_open_input_at_three_sizes(built, tmp_pat
         assert shapes["residual_mid"] == f"{batch}x32x{side // 2}x{side // 2}"
 
 
+def test_trtexec_commands_name_both_graphs_and_their_shapes(built):
+    run = CliRunner().invoke(main, ["engine", "trtexec", str(built), "--max-batch", "4", "--size", "256"])
+    unet, controlnet = run.stdout.splitlines()
+    assert unet.startswith(f"trtexec --onnx={built}/unet.onnx ") and "--int8" not in unet
+    assert "--maxShapes=sample:4x4x32x32,encoder_hidden_states:4x77x32,residual_00:4x16x32x32" in unet
+    assert "--optShapes=sample:2x4x32x32" in controlnet and "controlnet_cond:1x16x32x32" in controlnet
+
+
 # -- the command
 
 

@@ -188,6 +188,29 @@ def check(folder: str, model_id: str | None, provider: str, as_json: bool) -> No
         raise click.exceptions.Exit(1)
 
 
+@command.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False))
+@click.option(
+    "--max-batch",
+    type=click.IntRange(1, 64),
+    default=10,
+    show_default=True,
+    help="Most images at once; guidance doubles them.",
+)
+@click.option("--size", type=click.IntRange(64, 1024), default=512, show_default=True, help="Pixels a side.")
+def trtexec(folder: str, max_batch: int, size: int) -> None:
+    """Print the trtexec commands that compile both graphs; nothing is run."""
+    from sdaug.engine.manifest import read_manifest
+    from sdaug.engine.session import trtexec_command
+
+    where = Path(folder)
+    with _failures():
+        engine = read_manifest(where)
+    for graph in engine.graphs.values():
+        batches, sides = (1, min(2, max_batch), max_batch), (size // 8,) * 3
+        click.echo(trtexec_command(where, graph, batches=batches, sides=sides, int8=engine.precision == "int8"))
+
+
 def _model(options: dict[str, Any], file: str | None) -> ModelSettings:
     """The settings of the options and, over them, of the file."""
     import yaml

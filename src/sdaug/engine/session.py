@@ -91,6 +91,19 @@ def tensorrt_options(
     return options
 
 
+def trtexec_command(
+    folder: Path, graph: Graph, *, batches: tuple[int, int, int], sides: tuple[int, int, int], int8: bool
+) -> str:
+    """The command of TensorRT's own tool that compiles a graph for the same profile as `tensorrt_options`."""
+    parts = [f"trtexec --onnx={folder / graph.file}", f"--saveEngine={folder / graph.file}.plan", "--fp16"]
+    if int8:
+        parts.append("--int8")
+    for word, batch, side in zip(("min", "opt", "max"), batches, sides, strict=True):
+        shapes = ",".join(f"{n}:{'x'.join(map(str, s))}" for n, s in shapes_at(graph, batch, side).items())
+        parts.append(f"--{word}Shapes={shapes}")
+    return " ".join(parts)
+
+
 def shapes_at(graph: Graph, batch: int, side: int) -> dict[str, list[int]]:
     """Shape of each input with an open dimension, for square latents of `side`.
 

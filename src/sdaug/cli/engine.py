@@ -207,7 +207,8 @@ def trtexec(folder: str, max_batch: int, size: int) -> None:
     with _failures():
         engine = read_manifest(where)
     for graph in engine.graphs.values():
-        batches, sides = (1, min(2, max_batch), max_batch), (size // 8,) * 3
+        side = size // 8
+        batches, sides = (1, min(2, max_batch), max_batch), (side, side, side)
         click.echo(trtexec_command(where, graph, batches=batches, sides=sides, int8=engine.precision == "int8"))
 
 

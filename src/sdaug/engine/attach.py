@@ -71,7 +71,7 @@ def attach(
             for name, graph in engine.graphs.items()
         }
     if engine.precision == "int8" and provider == "cpu" and int8_instructions() == []:
-        log.warning("this CPU has no instruction for int8: %s runs, but no faster than float32", folder)
+        log.warning("this CPU has no instruction for int8: %s runs, in several for each product", folder)
     # Freed first: an engine is as large as what it replaces.
     for network in networks.values():
         network.to("meta")

@@ -9,7 +9,8 @@ INSTRUCTIONS = ("avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm")
 def int8_instructions(cpuinfo: Path = Path("/proc/cpuinfo")) -> list[str] | None:
     """Those that this CPU has; None where the system does not say.
 
-    Without any, onnxruntime multiplies int8 in several instructions, and on x86 sums of two products saturate at 16 bits, which `Quantisation.reduce_range` avoids.
+    Without any, onnxruntime multiplies int8 in several instructions, and on x86 sums of two products
+    saturate at 16 bits, which `Quantisation.reduce_range` avoids.
     """
     try:
         lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()

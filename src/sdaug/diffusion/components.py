@@ -1,5 +1,6 @@
 """What diffusion weights are once read, and the errors that say why they could not be."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -48,7 +49,8 @@ class Components:
     text: what encodes prompts, None where `prompt_embeds`, `negative_prompt_embeds` ((1, 77, D) float32) are there.
     files: the weight file of each network. digests: their sha256, or that of the network's random state.
     pickled: networks read from a pickle, since that was asked for. safety_checker: None unless `safety` is "on";
-    "absent": asked for, but the model has none. random: nobody trained these.
+    "absent": asked for, but the model has none. random: nobody trained these. make_tiny_vae, make_vae_encoder: of a
+    random model, in a number format by name: an AutoencoderTiny and its digest, the VAE encoder's half of its state.
     """
 
     unet: Any
@@ -64,3 +66,5 @@ class Components:
     negative_prompt_embeds: Any = None
     safety_checker: Any = None
     safety: SafetyState = "absent"
+    make_tiny_vae: Callable[[str], tuple[Any, str]] | None = None
+    make_vae_encoder: Callable[[str], dict[str, Any]] | None = None

@@ -2,6 +2,8 @@
 
 import logging
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,9 @@ from sdaug.diffusion.adapters import load_adapters
 from sdaug.diffusion.components import Components
 from sdaug.diffusion.generator import DiffusionGenerator
 from sdaug.diffusion.prompts import NEGATIVE_PROMPT, PROMPT, Prompts, prompt_embeds
+from sdaug.diffusion.reading import read_tiny_vae, read_vae_encoder
 from sdaug.diffusion.weights import load_components
-from sdaug.levers import AbstractLever, Pipeline
+from sdaug.levers import AbstractLever, Pipeline, check_together
 from sdaug.types import Reason
 
 log = logging.getLogger("sdaug.diffusion")
@@ -29,6 +32,7 @@ def load_generator(model: ModelSettings, levers: dict[str, dict[str, Any]]) -> D
     import torch
 
     chosen = {name: plugins.load("sdaug.levers", name, options) for name, options in levers.items()}
+    check_together(chosen)
     if not re.fullmatch(r"cpu|cuda(:\d+)?", model.device):
         raise ValueError(f"unknown device {model.device!r}; 'cpu', 'cuda' or 'cuda:' and a number expected")
     parts = load_components(model)
@@ -57,7 +61,7 @@ def load_generator(model: ModelSettings, levers: dict[str, dict[str, Any]]) -> D
             for name, network in pipeline.networks.items()
             if isinstance(network, torch.nn.Module)
         },
-        "sha256": parts.digests,
+        "sha256": pipeline.digests,
         "adapters": adapters.facts,
         "pickled": list(parts.pickled),
         "safety_checker": parts.safety,
@@ -84,7 +88,24 @@ def assemble(parts: Components, device: Any) -> Pipeline:
         device=device,
         dtype=parts.unet.dtype,
         random=parts.random,
+        digests=dict(parts.digests),
+        read_vae_encoder=_vae_encoder_reader(parts),
+        read_tiny_vae=_tiny_vae_reader(parts),
     )
+
+
+def _vae_encoder_reader(parts: Components) -> Callable[[Any], dict[str, Any]] | None:
+    path = parts.files.get("vae")
+    if path is None:
+        return parts.make_vae_encoder
+    return partial(read_vae_encoder, path) if path.suffix == ".safetensors" else None
+
+
+def _tiny_vae_reader(parts: Components) -> Callable[[str, str | None, Any], tuple[Any, str]] | None:
+    make = parts.make_tiny_vae
+    if parts.random:
+        return None if make is None else lambda _name, _revision, dtype: make(dtype)
+    return read_tiny_vae
 
 
 def apply(pipeline: Pipeline, levers: list[AbstractLever]) -> None:

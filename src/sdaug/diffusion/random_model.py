@@ -63,7 +63,38 @@ def random_components(seed: int = 0) -> Components:
         random=True,
         prompt_embeds=prompt_embeds,
         negative_prompt_embeds=negative_prompt_embeds,
+        make_tiny_vae=random_tiny_vae,
+        make_vae_encoder=random_vae_encoder,
     )
+
+
+def random_tiny_vae(dtype: str, seed: int = 0) -> tuple[Any, str]:
+    """A small AutoencoderTiny with seeded random weights in torch's `dtype` by name, and the sha256 of its state."""
+    import torch
+
+    diffusers: Any = importlib.import_module("diffusers")
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        tiny = diffusers.AutoencoderTiny(
+            encoder_block_out_channels=(4,) * 4,
+            decoder_block_out_channels=(4,) * 4,
+            num_encoder_blocks=(1, 1, 1, 1),
+            num_decoder_blocks=(1, 1, 1, 1),
+        )
+        lasts: list[Any] = [tiny.encoder.layers[-1], tiny.decoder.layers[-1]]
+        for layer in lasts:
+            torch.nn.init.kaiming_normal_(layer.weight)
+    digest = _state_sha256(tiny)
+    return torch.nn.Module.to(tiny.eval(), dtype=getattr(torch, dtype)), digest
+
+
+def random_vae_encoder(dtype: str, seed: int = 0) -> dict[str, Any]:
+    """The encoder's half of `random_components`' VAE in torch's `dtype` by name."""
+    import torch
+
+    state = random_components(seed).vae.state_dict()
+    wanted = {name: value for name, value in state.items() if name.startswith(("encoder.", "quant_conv."))}
+    return {name: value.to(getattr(torch, dtype)) for name, value in wanted.items()}
 
 
 def _state_sha256(network: Any) -> str:

@@ -45,7 +45,10 @@ class SourceCache:
 def _encode(pipeline: Pipeline, image: np.ndarray) -> Posterior:
     encoded = pipeline.vae.encode((2.0 * to_tensor(image) - 1.0).to(pipeline.device, pipeline.dtype))
     spread = getattr(encoded, "latent_dist", None)
-    return Posterior(encoded.latents, None) if spread is None else Posterior(spread.mean, spread.std)
+    if spread is None:
+        # In tiles an AutoencoderTiny answers in float32 whatever it computes in.
+        return Posterior(encoded.latents.to(pipeline.dtype), None)
+    return Posterior(spread.mean, spread.std)
 
 
 def to_tensor(image: np.ndarray) -> Any:

@@ -13,6 +13,26 @@ Stage = Literal["weights", "storage", "device"]
 """When a lever is applied. `weights`: networks just read, on the CPU. `storage`: then, what their numbers are kept in.
 `device`: once they are where they run."""
 
+Quantity = Literal[
+    "weight_bytes", "peak_bytes", "flops", "launches", "bytes_moved", "unet_runs", "unet_images", "controlnet_runs",
+    "controlnet_images", "vae_pixels", "text_encoder_bytes", "channels_last", "compiled",
+]  # fmt: skip
+"""What can be counted of a load, and of a call whose photo is encoded already, whatever the machine.
+
+weight_bytes: of all networks, while the UNet runs. peak_bytes: the most that weights and the call's own tensors take
+together. flops, launches, bytes_moved: as `costmodel.count` has them. unet_runs, controlnet_runs: forward passes;
+unet_images, controlnet_images: what they saw together, a guided image twice. vae_pixels: decoded, those of overlapping
+tiles each time. text_encoder_bytes: read from its file when the model is loaded. channels_last: whether most of
+the UNet's convolutions run on (N, H, W, C) memory. compiled: graphs that a compiler made.
+"""
+
+Change = Literal["less", "more", "varies"]
+"""varies: it depends on the proportions of the model."""
+
+Answer = Literal["same", "coarser", "nearby", "other"]
+"""What a lever does to the picture. same: the last bits at most, 1e-4 of a pixel's range of 2. coarser: numbers of
+fewer bits, the same picture to the eye. nearby: less is computed, and the picture moves. other: another picture."""
+
 
 class LeverSkipped(Exception):
     """The lever cannot apply to this pipeline on this machine; the message is the reason. A result, not a fault."""
@@ -28,7 +48,10 @@ class Pipeline:
     device, dtype: where and in which torch dtype the networks compute. placed: whether they have moved there, or are
     moved by hooks of a lever's own. random: nobody trained these weights.
     prompt_cache: a folder, or None where prompts are encoded at every load.
-    call: fields of GenerationSettings that stand whatever a call asks for.
+    digests: sha256 of what each network was read from. read_vae_encoder: the VAE encoder's half of its state, by
+    `dtype_name`; None where it cannot be read alone. read_tiny_vae: an AutoencoderTiny and its sha256, by hub id or
+    folder, revision and `dtype_name`; None where there is none.
+    call: fields of GenerationSettings that stand whatever a call asks for; set by `hold`.
     encoding: what surrounds encoding the photo. after_call: what is done when a batch is through, or has failed.
     undo: what `close` has to call before it drops the networks.
     """
@@ -43,6 +66,9 @@ class Pipeline:
     random: bool = False
     placed: bool = False
     prompt_cache: Any = None
+    digests: dict[str, str] = field(default_factory=dict)
+    read_vae_encoder: Callable[[Any], dict[str, Any]] | None = None
+    read_tiny_vae: Callable[[str, str | None, Any], tuple[Any, str]] | None = None
     call: dict[str, Any] = field(default_factory=dict)
     encoding: Callable[[], AbstractContextManager[Any]] = nullcontext
     after_call: list[Callable[[], None]] = field(default_factory=list)
@@ -53,15 +79,39 @@ class Pipeline:
         """Every network by name, in the order in which a call runs them."""
         return {"vae": self.vae, "hint": self.hint, "controlnet": self.controlnet, "unet": self.unet}
 
+    @property
+    def dtype_name(self) -> str:
+        """`dtype` as a word: "float16"."""
+        return str(self.dtype).removeprefix("torch.")
+
+    @property
+    def memory_of_its_own(self) -> bool:
+        """Whether the device's memory is apart from the processor's: a GPU card's is, a Jetson's and a CPU's is not."""
+        import torch
+
+        return self.device.type == "cuda" and not torch.cuda.get_device_properties(self.device).is_integrated
+
+    def hold(self, **fields: Any) -> None:
+        """Make these fields of GenerationSettings stand. Raises `LeverSkipped` where one is held at another value."""
+        for name, value in fields.items():
+            if self.call.get(name, value) != value:
+                raise LeverSkipped(f"{name} is held at {self.call[name]!r} already; {value!r} cannot be too")
+        self.call.update(fields)
+
 
 class AbstractLever(Config, ABC):
     """Base of every lever: a frozen config that changes a pipeline in place, once, and is never undone.
 
     docs: the lever's docstring without indentation; it must say what the lever trades.
+    claims: what its default options do to a call of several angles with guidance; every other quantity stays the same.
+    excludes: levers that it cannot be had with, and why.
     """
 
     docs: ClassVar[str] = ""
     stage: ClassVar[Stage] = "device"
+    claims: ClassVar[dict[Quantity, Change]] = {}
+    answer: ClassVar[Answer] = "same"
+    excludes: ClassVar[dict[str, str]] = {}
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -70,3 +120,11 @@ class AbstractLever(Config, ABC):
     @abstractmethod
     def apply(self, pipeline: Pipeline) -> None:
         """Change `pipeline`. Raises `LeverSkipped` where the lever does not apply."""
+
+
+def check_together(levers: dict[str, AbstractLever]) -> None:
+    """Raises `LeverSkipped` for two levers by name that exclude each other."""
+    for name, lever in levers.items():
+        for other, why in lever.excludes.items():
+            if other in levers:
+                raise LeverSkipped(f"{name} and {other} exclude each other: {why}")

@@ -1,10 +1,10 @@
 """Attention computed a few heads at a time."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from sdaug.levers import AbstractLever, LeverSkipped, Pipeline
+from sdaug.levers import AbstractLever, Change, LeverSkipped, Pipeline, Quantity
 
 
 class AttentionSlicing(AbstractLever):
@@ -15,9 +15,14 @@ class AttentionSlicing(AbstractLever):
     SD1.5 at 512 px) and saves nothing.
     """
 
+    claims: ClassVar[dict[Quantity, Change]] = {"launches": "more", "bytes_moved": "more"}
+    excludes: ClassVar[dict[str, str]] = {"onnx_engine": "an engine's attention is fixed"}
+
     slice_size: Literal["auto", "max"] | Annotated[int, Field(ge=1)] = "auto"
 
     def apply(self, pipeline: Pipeline) -> None:
+        if any(type(used).__name__.startswith("IPAdapter") for used in pipeline.unet.attn_processors.values()):
+            raise LeverSkipped("it would replace the attention through which the face adapter works")
         heads = min(m.heads for m in pipeline.unet.modules() if hasattr(m, "heads"))
         if isinstance(self.slice_size, int) and self.slice_size > heads:
             raise LeverSkipped(f"slice_size {self.slice_size} is more than the {heads} heads of this model's attention")

@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from sdaug.levers import AbstractLever, LeverSkipped, Pipeline, Stage
+from sdaug.levers import AbstractLever, Answer, Change, LeverSkipped, Pipeline, Quantity, Stage
 
 
 class Precision(AbstractLever):
@@ -14,6 +14,14 @@ class Precision(AbstractLever):
     """
 
     stage: ClassVar[Stage] = "weights"
+    claims: ClassVar[dict[Quantity, Change]] = {
+        "weight_bytes": "less",
+        "peak_bytes": "less",
+        "bytes_moved": "less",
+        "launches": "more",
+    }
+    answer: ClassVar[Answer] = "coarser"
+
     dtype: Literal["float32", "float16", "bfloat16"] = "float16"
 
     def apply(self, pipeline: Pipeline) -> None:
@@ -24,5 +32,6 @@ class Precision(AbstractLever):
             raise LeverSkipped("bfloat16 needs a GPU of compute capability 8.0 or newer")
         pipeline.dtype = getattr(torch, self.dtype)
         for network in pipeline.networks.values():
-            # torch's own `to`: diffusers' warns about an empty list of modules that should stay in float32.
-            torch.nn.Module.to(network, dtype=pipeline.dtype)
+            if isinstance(network, torch.nn.Module):  # an engine's number format is its graph's
+                # torch's own `to`: diffusers' warns about an empty list of modules that should stay in float32.
+                torch.nn.Module.to(network, dtype=pipeline.dtype)

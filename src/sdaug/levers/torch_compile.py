@@ -1,0 +1,55 @@
+"""UNet and ControlNet compiled by torch."""
+
+from typing import Any, ClassVar, Literal
+
+from sdaug.levers import AbstractLever, Change, LeverSkipped, Pipeline, Quantity
+
+BLOCKS = ("ResnetBlock2D", "BasicTransformerBlock")
+"""Where nearly all the work is. diffusers' `compile_repeated_blocks` takes the second only, and fails for ControlNet."""
+
+RECOMPILE_LIMIT = 128
+
+
+class TorchCompile(AbstractLever):
+    """Compile UNet and ControlNet with torch's inductor, which fuses norms, activations and additions.
+
+    Trades minutes at the first call, and again for every new batch or picture size, for time at each later one: on an
+    A100 31 steps a second became 37, and 47 with channels_last (fal.ai's benchmark). regional: compile the repeated
+    blocks one by one, which is quicker to do and fuses less. fullgraph: an error where the compiler would have to leave
+    something out. Modes that record CUDA graphs are not offered: they overwrite answers that later steps still need.
+    """
+
+    claims: ClassVar[dict[Quantity, Change]] = {"compiled": "more"}
+    excludes: ClassVar[dict[str, str]] = {"onnx_engine": "an engine runs outside PyTorch"}
+
+    mode: Literal["default", "max-autotune-no-cudagraphs"] = "default"
+    fullgraph: bool = True
+    regional: bool = True
+
+    def apply(self, pipeline: Pipeline) -> None:
+        import torch
+
+        check_compiler(pipeline.device)
+        before = torch._dynamo.config.recompile_limit
+        # All blocks of a class share the limit, and each of their shapes counts.
+        torch._dynamo.config.recompile_limit = max(before, RECOMPILE_LIMIT)
+        pipeline.undo.append(lambda: setattr(torch._dynamo.config, "recompile_limit", before))
+        for network in (pipeline.unet, pipeline.controlnet):
+            blocks = [m for m in network.modules() if type(m).__name__ in BLOCKS] if self.regional else [network]
+            for block in blocks:
+                block.compile(mode=self.mode, fullgraph=self.fullgraph)
+
+
+def check_compiler(device: Any) -> None:
+    """Raises `LeverSkipped` unless something small compiles and runs on `device`."""
+    import torch
+
+    try:
+        torch.compile(_something_small, fullgraph=True)(torch.ones(8, device=device))
+    except (RuntimeError, OSError) as error:
+        why = str(error).strip().partition("\n")[0]
+        raise LeverSkipped(f"no compiler works here for {device}: {why}") from error
+
+
+def _something_small(x: Any) -> Any:
+    return (x + 1).relu()

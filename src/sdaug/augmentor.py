@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
@@ -17,30 +17,21 @@ from sdaug.face.photo import photo_from_array
 from sdaug.gate import Gate, load_measures, open_gate, overall
 from sdaug.ladder import climb_down
 from sdaug.measure.environment import environment
-from sdaug.measure.memory import meters
+from sdaug.measure.memory import meters, watch
 from sdaug.packs import FacePack, check_pack, load_pack
 from sdaug.synthesis.control import control_image
 from sdaug.synthesis.stage import Stage, set_stage
 from sdaug.synthesis.warp import turn
-from sdaug.types import ANGLES, AngleResult, Augmentation, Face, Photo, Pose, Reason, View
+from sdaug.types import ANGLES, AngleResult, Augmentation, Face, Photo, Pose, View
 
 if TYPE_CHECKING:
     from sdaug.batches import Batches
+    from sdaug.diffusion.obtain import Obtained
 
 log = logging.getLogger("sdaug")
 
 Progress = Callable[[int, int], None]
 """Called with (angles done, angles asked for)."""
-
-
-@dataclass
-class _Loaded:
-    """The diffusion generator once it has been asked for, or why it cannot be had."""
-
-    generator: Any = None
-    unavailable: tuple[Reason, ...] = ()
-    message: str = ""
-    load_s: float = 0.0
 
 
 class GenerativeAugmentor:
@@ -74,7 +65,7 @@ class GenerativeAugmentor:
             levers["precision"] = {"dtype": "float16" if half else "float32"}
         self.settings = _checked(chosen.model_copy(update={"model": model, "levers": levers}))
         self._pack: FacePack | None = None
-        self._loaded: _Loaded | None = None
+        self._loaded: Obtained | None = None
 
     def generate_angles(self, image: np.ndarray, num_angles: int = 5) -> list[np.ndarray]:
         """The accepted images, in angle order, possibly fewer than asked for, each from its best rung.
@@ -104,13 +95,26 @@ class GenerativeAugmentor:
         cohort: other people, none of whom a view may be closer to than to this person; read with `read_cohort`.
         Raises PhotoError (a ValueError) for a photo that cannot be used, before anything slow is loaded.
         """
-        generation = self._generation(num_angles, seed)
+        with watch() as memory:
+            record = self._augment(photo, self._generation(num_angles, seed), face, cohort, progress)
+        return replace(record, memory=meters() | memory.peaks)
+
+    def _augment(
+        self,
+        photo: Photo,
+        generation: GenerationSettings,
+        face: int | str | None,
+        cohort: Cohort | None,
+        progress: Progress | None,
+    ) -> Augmentation:
+        from sdaug.account import generator_facts, report, source_facts
+
         started = time.perf_counter()
         source, alone = choose_face(self.pack.faces(photo.pixels), face, self.settings.min_source_face_px)
         timings = {"detect_s": time.perf_counter() - started}
 
-        diffusion = self._diffusion() if self.settings.backend == "diffusion" else _Loaded()
-        timings["load_s"] = diffusion.load_s
+        diffusion = self._diffusion(generation) if self.settings.backend == "diffusion" else None
+        timings["load_s"] = 0.0 if diffusion is None else diffusion.load_s
         before = time.perf_counter()
         gate, others = self._gate(photo, source, cohort)
         stage = set_stage(photo, source, self.pack.mesh)
@@ -119,35 +123,28 @@ class GenerativeAugmentor:
         turned = [_turned(stage, pose) for pose in ANGLES[: generation.num_angles]]
         own = gate.reference[self.pack.recognisers[0].name]
         diffuse = self._batches(diffusion, [view for view, _ in turned], generation, own)
+        unavailable = () if diffusion is None else diffusion.unavailable
+        untrained = diffuse is not None and diffuse.untrained
         angles: list[AngleResult] = []
         for index, (view, seconds) in enumerate(turned):
             began = time.perf_counter() - seconds
-            untrained = diffuse is not None and diffusion.generator.facts["random"]
+            strict = self.settings.strict
             angles.append(
-                climb_down(
-                    index,
-                    view,
-                    gate,
-                    diffuse,
-                    diffusion.unavailable,
-                    began,
-                    untrained=untrained,
-                    strict=self.settings.strict,
-                )
+                climb_down(index, view, gate, diffuse, unavailable, began, untrained=untrained, strict=strict)
             )
             gate = gate.including(angles[-1])
             if progress is not None:
                 progress(index + 1, generation.num_angles)
-        _report(angles, diffusion)
+        report(angles, diffusion)
         timings["angles_s"] = sum(angle.latency_s for angle in angles)
         timings["total_s"] = time.perf_counter() - started
         return Augmentation(
-            source=_source_facts(photo, source, gate) | {"only_face": alone, "cohort": others},
+            source=source_facts(photo, source, gate) | {"only_face": alone, "cohort": others},
             pack=self.pack.facts,
-            generator=self._generator_facts(generation, diffusion),
+            generator=generator_facts(self.settings, generation, diffusion),
             angles=tuple(angles),
             timings=timings,
-            memory=meters(),
+            memory={},
             environment=environment(),
         )
 
@@ -192,8 +189,8 @@ class GenerativeAugmentor:
         self._close_pack()
 
     def _close_generator(self) -> None:
-        if self._loaded is not None and self._loaded.generator is not None:
-            self._loaded.generator.close()
+        if self._loaded is not None:
+            self._loaded.close()
         self._loaded = None
 
     def _close_pack(self) -> None:
@@ -217,7 +214,7 @@ class GenerativeAugmentor:
         if num_angles is not None and not 1 <= num_angles <= len(ANGLES):
             raise ValueError(f"num_angles must be 1 to {len(ANGLES)}, got {num_angles}")
         chosen = self.settings.generation.model_dump() | {k: v for k, v in given.items() if v is not None}
-        return GenerationSettings(**chosen)
+        return GenerationSettings.model_validate(chosen)
 
     def _gate(self, photo: Photo, source: Face, cohort: Cohort | None) -> tuple[Gate, dict[str, Any] | None]:
         """The gate for `source`, and what the record says of the cohort: None where there is none."""
@@ -229,7 +226,7 @@ class GenerativeAugmentor:
         return replace(gate, cohort=others.vectors), facts
 
     def _batches(
-        self, diffusion: _Loaded, views: list[View], generation: GenerationSettings, own: np.ndarray
+        self, diffusion: "Obtained | None", views: list[View], generation: GenerationSettings, own: np.ndarray
     ) -> "Batches | None":
         """What makes these angles by diffusion; None where it is not asked for or not to be had.
 
@@ -238,33 +235,24 @@ class GenerativeAugmentor:
         from sdaug.batches import Batches
         from sdaug.diffusion.generator import Job
 
-        if diffusion.generator is None:
+        if diffusion is None or diffusion.generator is None:
             return None
         kind = self.settings.model.drawn_control
         jobs = [Job(i, view, control_image(view.landmarks, len(view.image), kind)) for i, view in enumerate(views)]
         steered = diffusion.generator.adapters.embedding_dim is not None
-        return Batches(diffusion.generator, jobs, generation, diffusion.generator.identity(own) if steered else None)
+        identity = diffusion.generator.identity(own) if steered else None
+        if diffusion.fit is not None:
+            generation = generation.model_copy(update={"batch_size": diffusion.fit.batch_size})
+        return Batches(diffusion.generator, jobs, generation, identity, self.settings.strict)
 
-    def _diffusion(self) -> _Loaded:
-        """The generator, loaded once; without weights or memory the reasons instead, or the error under `strict`."""
-        if self._loaded is not None:
-            return self._loaded
-        from sdaug.diffusion.descent import out_of_memory
-        from sdaug.diffusion.load import load_generator
-        from sdaug.diffusion.weights import WeightsError
+    def _diffusion(self, generation: GenerationSettings | None = None) -> "Obtained":
+        """The generator for a call with these settings, loaded once; without weights or memory the reasons instead, or
+        the error under `strict`."""
+        from sdaug.diffusion.obtain import obtain
 
-        started = time.perf_counter()
-        try:
-            generator = load_generator(self.settings.model, self._levers_here())
-        except (WeightsError, MemoryError, RuntimeError) as error:
-            reason = error.reason if isinstance(error, WeightsError) else Reason.OUT_OF_MEMORY
-            if self.settings.strict or (reason is Reason.OUT_OF_MEMORY and not out_of_memory(error)):
-                raise
-            log.warning("no diffusion (%s), using the warp: %s", reason.value, error)
-            self._loaded = _Loaded(None, (reason,), str(error), time.perf_counter() - started)
-        else:
-            self._loaded = _Loaded(generator, (), "", time.perf_counter() - started)
-            log.info("diffusion on %s in %s, loaded in %.1f s", *_where(generator), self._loaded.load_s)
+        asked = {"generation": generation or self.settings.generation, "levers": self._levers_here()}
+        face_dim = self.pack.recognisers[0].dim if self.settings.model.face_id else None
+        self._loaded = obtain(self.settings.model_copy(update=asked), face_dim, self._loaded)
         return self._loaded
 
     def _levers_here(self) -> dict[str, dict[str, Any]]:
@@ -274,27 +262,6 @@ class GenerativeAugmentor:
         if self._precision_is_ours and not torch.cuda.is_available():
             return self.settings.levers | {"precision": {"dtype": "float32"}}
         return self.settings.levers
-
-    def _generator_facts(self, generation: GenerationSettings, diffusion: _Loaded) -> dict[str, Any]:
-        facts: dict[str, Any] = {"backend": self.settings.backend, "settings": generation.model_dump()}
-        if diffusion.generator is not None:
-            facts["model"] = diffusion.generator.facts
-        elif self.settings.backend == "diffusion":
-            facts["model"] = {"model_id": self.settings.model.model_id, "loaded": False, "why_not": diffusion.message}
-            facts["degraded"] = [reason.value for reason in diffusion.unavailable]
-        return facts
-
-
-def _report(angles: list[AngleResult], diffusion: _Loaded) -> None:
-    """One warning a run for the angles that had to leave diffusion; why it was not there at all was said at loading."""
-    for angle in angles:
-        log.info("angle %d: %s in %.2f s", angle.index, angle.rung, angle.latency_s)
-    left = [angle for angle in angles if angle.degraded and angle.degraded != diffusion.unavailable]
-    if left:
-        reasons = sorted({reason.value for angle in left for reason in angle.degraded})
-        random = diffusion.generator is not None and diffusion.generator.facts["random"]
-        why = " (the weights are random: its pictures are noise)" if random else ""
-        log.warning("%d of %d angles left diffusion: %s%s", len(left), len(angles), ", ".join(reasons), why)
 
 
 def _checked(settings: RunSettings) -> RunSettings:
@@ -310,25 +277,6 @@ def _turned(stage: Stage, pose: Pose) -> tuple[View, float]:
     """The view, and the seconds it took."""
     started = time.perf_counter()
     return turn(stage, pose), time.perf_counter() - started
-
-
-def _where(generator: Any) -> tuple[str, str]:
-    return generator.facts["device"], generator.facts["dtype"]
-
-
-def _source_facts(photo: Photo, face: Face, gate: Gate) -> dict[str, Any]:
-    height, width = photo.pixels.shape[:2]
-    measures = {**gate.measures, **gate.reported}
-    quality = {name: measure.measure(photo.pixels, face) for name, measure in measures.items()}
-    return {
-        "sha256": photo.sha256,
-        "width_px": width,
-        "height_px": height,
-        "face_box": [round(v, 1) for v in face.box],
-        "confidence": face.confidence,
-        "pose": face.pose,
-        "quality": quality,
-    }
 
 
 def _rgb(image: np.ndarray) -> np.ndarray:

@@ -14,18 +14,29 @@ from sdaug.types import Reason
 class Batches:
     """Answers `ladder.Diffuse`: the first try at an angle comes from its batch, a second one is made alone.
 
-    The jobs must be asked for in their order. identity: for the UNet, see `loop.Identity`.
+    The jobs must be asked for in their order. identity: for the UNet, see `loop.Identity`. strict: memory that runs out
+    is raised as it came, see `descent.make`.
     """
 
     def __init__(
-        self, generator: DiffusionGenerator, jobs: Sequence[Job], settings: GenerationSettings, identity: Any = None
+        self,
+        generator: DiffusionGenerator,
+        jobs: Sequence[Job],
+        settings: GenerationSettings,
+        identity: Any = None,
+        strict: bool = False,
     ):
-        self._generator, self._settings, self._identity = generator, settings, identity
+        self._generator, self._settings, self._identity, self._strict = generator, settings, identity, strict
         self._jobs = {job.index: job for job in jobs}
         self._first = self._make(list(jobs), settings)
 
+    @property
+    def untrained(self) -> bool:
+        """Whether the weights are random."""
+        return self._generator.facts["random"]
+
     def _make(self, jobs: list[Job], settings: GenerationSettings) -> Iterator[Made]:
-        return make(self._generator, jobs, settings, identity=self._identity)
+        return make(self._generator, jobs, settings, identity=self._identity, strict=self._strict)
 
     def __call__(self, index: int, share: float) -> Diffused:
         started = time.perf_counter()

@@ -200,7 +200,11 @@ class GateSettings(Config):
 
 
 class RunSettings(Config):
-    """One setting of the whole product: what a sweep's cell is, and what `generate` is asked for."""
+    """One setting of the whole product: what a sweep's cell is, and what `generate` is asked for.
+
+    budget_gb: GB of 10^9 bytes that diffusion's tensors may take together, as counted before loading; what does not fit
+    is given up in the order of the resource ladder. None is no budget. strict: no rung but the one that is asked for.
+    """
 
     backend: Backend = "diffusion"
     pack: str = "embedded"
@@ -209,6 +213,7 @@ class RunSettings(Config):
     generation: GenerationSettings = GenerationSettings()
     gate: GateSettings = GateSettings()
     min_source_face_px: float = Field(default=60.0, gt=0)
+    budget_gb: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     strict: bool = False
 
     @model_validator(mode="after")

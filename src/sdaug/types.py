@@ -44,10 +44,13 @@ class Reason(str, Enum):
     WEIGHTS_MISSING = "weights_missing"
     WEIGHTS_INVALID = "weights_invalid"
     OUT_OF_MEMORY = "out_of_memory"
+    BUDGET_TOO_SMALL = "budget_too_small"
     NOT_FINITE = "not_finite"
     BLACK_IMAGE = "black_image"
+    UNSAFE_IMAGE = "unsafe_image"
     NO_GPU = "no_gpu"
     RANDOM_WEIGHTS = "random_weights"
+    FACE_ADAPTER_MISFIT = "face_adapter_misfit"
 
 
 class PhotoError(ValueError):

@@ -1,13 +1,28 @@
-"""Out of memory: less is asked of it, one step at a time, and the same angles are tried again."""
+"""Out of memory: it is freed, one thing less is asked for, and the same angles are tried again.
 
+What is given up for memory, in this order: more than one image in the VAE at once (free), half of the angles at once,
+and so on down to one, the VAE in one piece (or altogether, for a tiny one whose weights are here), 16 bits a weight,
+weights that stay on the GPU (only where its memory is its own), pictures larger than 384 px.
+"""
+
+import logging
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sdaug.config import GenerationSettings
+from sdaug.diffusion.components import WeightsError
 from sdaug.diffusion.generator import DiffusionGenerator, Generated, Job
+from sdaug.diffusion.load import place
 from sdaug.diffusion.loop import Identity
+from sdaug.diffusion.steps import STEPS, Step
+from sdaug.levers import LeverSkipped
+from sdaug.measure.memory import give_back
 from sdaug.types import Reason
+
+log = logging.getLogger("sdaug.diffusion")
 
 
 @dataclass(frozen=True)
@@ -30,27 +45,114 @@ def make(
     settings: GenerationSettings,
     *,
     identity: Identity | None = None,
+    strict: bool = False,
 ) -> Iterator[Made]:
-    """One `Made` for each job, in order, a batch at a time when its first is asked for."""
-    most = generator.settings_for(settings).batch_size or len(jobs)
-    for begin in range(0, len(jobs), most):
-        batch = jobs[begin : begin + most]
+    """One `Made` for each job, in order, a batch at a time when its first is asked for.
+
+    A step down stays for the rest of the generator's life; `facts["resource_steps"]` lists them. strict: none is taken,
+    running out of memory is raised as it came. No error keeps tensors alive: frames that it passed are cleared.
+    """
+    waiting = list(jobs)
+    while waiting:
         started = time.perf_counter()
+        batch = waiting[: generator.settings_for(settings).batch_size]
+        problem, results = "", []
         try:
+            place(generator.pipeline)
             results = list(generator.generate(batch, settings, identity=identity))
-        except (MemoryError, RuntimeError) as error:
-            if not out_of_memory(error):
+        except Exception as error:
+            forget_frames(error)
+            if strict or not out_of_memory(error):
                 raise
-            yield from (Made(None, message=str(error)) for _ in batch)
-            continue
-        share_s = (time.perf_counter() - started) / len(batch)
-        yield from (Made(result, (), share_s) for result in results)
+            problem = f"{type(error).__name__}: {error}"
+        if problem:
+            free(generator)
+            if step_down(generator, settings, len(batch), problem):
+                continue
+        waiting = waiting[len(batch) :]
+        steps = (Reason.OUT_OF_MEMORY,) if generator.facts.get("resource_steps") else ()
+        if problem:
+            yield from (Made(None, steps, message=problem) for _ in batch)
+        else:
+            share_s = (time.perf_counter() - started) / len(batch)
+            yield from (Made(result, steps, share_s) for result in results)
+
+
+def step_down(generator: DiffusionGenerator, settings: GenerationSettings, batch: int, problem: str) -> bool:
+    """Asks for less than the call of `batch` images that failed with `problem`; False where nothing is left.
+
+    What could not be done is in `facts["resource_steps_left_out"]`, with the reason.
+    """
+    taken = generator.facts.setdefault("resource_steps", [])
+    left_out = generator.facts.setdefault("resource_steps_left_out", {})
+    now = generator.settings_for(settings)
+    for step in STEPS:
+        done = step.name in left_out or (not step.repeated and any(s.split()[0] == step.name for s in taken))
+        extent = None if done else _take(step, generator, now, batch)
+        if extent is not None:
+            taken.append(f"{step.name} {extent}".strip())
+            log.warning("out of memory; from now on with %s (%s)", taken[-1], problem.splitlines()[0])
+            return True
+    return False
+
+
+def _take(step: Step, generator: DiffusionGenerator, now: GenerationSettings, batch: int) -> str | None:
+    try:
+        return step.take(generator, now, batch)
+    except (LeverSkipped, WeightsError) as error:
+        why_not = str(error)
+    except Exception as error:
+        forget_frames(error)
+        if not out_of_memory(error):
+            raise
+        why_not = f"memory ran out while it was done: {type(error).__name__}: {error}"
+    free(generator)
+    generator.facts["resource_steps_left_out"][step.name] = why_not
+    return None
+
+
+def free(generator: DiffusionGenerator) -> None:
+    """What the last call left behind: latents of photos, garbage, PyTorch's unused pool."""
+    import torch
+
+    generator.sources.posteriors.clear()
+    for network in generator.pipeline.networks.values():
+        for module in network.modules() if isinstance(network, torch.nn.Module) else ():
+            _narrow(module)
+    give_back()
+
+
+def _narrow(module: Any) -> None:
+    """A layer that failed between widening its weights and storing them again."""
+    registry = getattr(module, "_diffusers_hook", None)
+    hook = registry.get_hook("layerwise_casting") if registry else None
+    if hook is not None:
+        module.to(dtype=hook.storage_dtype)
+
+
+def forget_frames(error: BaseException | None) -> None:
+    """Clears the local variables of every frame that `error` and what led to it has passed and that has ended."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that memory ran out: Python's, PyTorch's on CPU and GPU, Tegra's assertion about NVML."""
-    if isinstance(error, MemoryError) or "NVML_SUCCESS == r" in str(error):
+    """Whether an error means that memory ran out: Python's and numpy's, OpenCV's, cuBLAS', ONNX Runtime's, PyTorch's on
+    CPU and GPU, and Tegra's, where PyTorch asserts something about NVML instead (pytorch/pytorch#130486)."""
+    if isinstance(error, MemoryError) or any(word in str(error) for word in _WORDS):
         return True
     from accelerate.utils.memory import should_reduce_batch_size
 
     return isinstance(error, Exception) and should_reduce_batch_size(error)
+
+
+_WORDS = (
+    "NVML_SUCCESS == r",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "Failed to allocate memory for requested buffer",
+    "Insufficient memory",
+)

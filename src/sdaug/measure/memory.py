@@ -4,6 +4,7 @@ No two of them measure the same thing. On a GPU with memory of its own `cuda_*` 
 rest the processor's; where memory is unified (a Jetson), all of them count parts of one and the same memory.
 """
 
+import gc
 import importlib.util
 import os
 import re
@@ -119,6 +120,14 @@ def unified_memory(root: Path = ROOT) -> bool | None:
         return True
     torch = _torch_with_gpu()
     return None if torch is None else bool(torch.cuda.get_device_properties(torch.cuda.current_device()).is_integrated)
+
+
+def give_back() -> None:
+    """Gives back what nothing refers to any more: Python's garbage, the unused part of PyTorch's pool on the GPU."""
+    gc.collect()
+    torch = _torch_with_gpu()
+    if torch is not None:
+        torch.cuda.empty_cache()
 
 
 def _sampled(root: Path) -> dict[str, int | None]:

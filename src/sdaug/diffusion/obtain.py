@@ -1,0 +1,157 @@
+"""A generator loaded, with as little given up for memory as it takes; or the reason why there is none."""
+
+import logging
+import time
+from dataclasses import dataclass, field, replace
+
+from sdaug.config import ModelSettings, RunSettings
+from sdaug.diffusion import load
+from sdaug.diffusion.budget import BudgetTooSmall, Fit, Levers, fit
+from sdaug.diffusion.components import WeightsError
+from sdaug.diffusion.descent import forget_frames, out_of_memory
+from sdaug.diffusion.generator import DiffusionGenerator
+from sdaug.diffusion.steps import tiny_vae_is_here
+from sdaug.diffusion.weights import locate
+from sdaug.levers import LeverSkipped
+from sdaug.measure.memory import give_back
+from sdaug.types import Reason
+
+log = logging.getLogger("sdaug.diffusion")
+
+RANDOM_MODELS = ("random", "random-sd15")
+
+LOADING_STEPS = ("fp8_storage", "model_cpu_offload")
+"""Levers that make loading itself smaller, pulled one after the other where memory runs out in it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Obtained:
+    """The diffusion generator, or why it cannot be had.
+
+    levers: what was asked for or, under a budget, chosen. load_s: seconds. fit: None without a budget. face_dim: the
+    length of the face embeddings that there are for it.
+    """
+
+    generator: DiffusionGenerator | None = None
+    unavailable: tuple[Reason, ...] = ()
+    message: str = ""
+    load_s: float = 0.0
+    levers: Levers = field(default_factory=dict)
+    fit: Fit | None = None
+    face_dim: int | None = None
+
+    def close(self) -> None:
+        """Gives the memory back."""
+        if self.generator is not None:
+            self.generator.close()
+
+
+def obtain(settings: RunSettings, face_dim: int | None = None, loaded: Obtained | None = None) -> Obtained:
+    """The generator that `settings` ask for, under their budget.
+
+    face_dim: the length of the face embedding that a call can bring. A face adapter that wants another one is left out,
+    and `facts["degraded"]` says so; under `strict` it is a `ValueError`.
+    loaded: from an earlier call with the same model; kept where it will do, closed where it will not. Under `strict`
+    what cannot be had is an error: `WeightsError`, `BudgetTooSmall`, or the one that said that memory ran out.
+    Raises `LeverSkipped` for a lever that was asked for and does not apply.
+    """
+    started = time.perf_counter()
+    chosen = None
+    if settings.budget_gb is not None:
+        try:
+            chosen = fit(settings.budget_gb, settings, available=_available(settings.model))
+        except BudgetTooSmall as error:
+            if loaded is not None:
+                loaded.close()
+            return _unavailable(error, error.reason, settings, {}, face_dim, started)
+    levers = settings.levers if chosen is None else chosen.levers
+    if loaded is not None:
+        same = (loaded.levers, loaded.face_dim) == (levers, face_dim)
+        if same and Reason.BUDGET_TOO_SMALL not in loaded.unavailable:
+            return replace(loaded, fit=chosen)
+        loaded.close()
+    if chosen is not None and chosen.steps:
+        log.warning("for a budget of %g GB: %s", settings.budget_gb, ", ".join(chosen.steps))
+    try:
+        generator = _with_this_face(settings, levers, face_dim)
+    except WeightsError as error:
+        return _unavailable(error, error.reason, settings, levers, face_dim, started)
+    except Exception as error:
+        if settings.strict or not out_of_memory(error):
+            raise
+        return _unavailable(error, Reason.OUT_OF_MEMORY, settings, levers, face_dim, started)
+    found = Obtained(generator, (), "", time.perf_counter() - started, levers, chosen, face_dim)
+    log.info(
+        "diffusion on %s in %s, loaded in %.1f s", generator.facts["device"], generator.facts["dtype"], found.load_s
+    )
+    return found
+
+
+def _with_this_face(settings: RunSettings, levers: Levers, face_dim: int | None) -> DiffusionGenerator:
+    generator = _load(settings, levers)
+    wanted = generator.adapters.embedding_dim
+    if wanted in (None, face_dim):
+        return generator
+    generator.close()
+    problem = f"the face adapter wants {wanted} numbers a face, the face pack's recogniser gives {face_dim}"
+    if settings.strict:
+        raise ValueError(problem)
+    log.warning("no face adapter: %s", problem)
+    generator = _load(
+        settings.model_copy(update={"model": settings.model.model_copy(update={"face_id": None})}), levers
+    )
+    generator.facts["degraded"].append(Reason.FACE_ADAPTER_MISFIT.value)
+    return generator
+
+
+def _load(settings: RunSettings, levers: Levers) -> DiffusionGenerator:
+    """With the first of `LOADING_STEPS` under which memory suffices; raises the last error where it never does."""
+    left, taken = [name for name in LOADING_STEPS if name not in levers], []
+    problem: Exception | None = None
+    while True:
+        try:
+            generator = load.load_generator(settings.model, levers | {name: {} for name in taken})
+        except LeverSkipped:
+            if problem is None:
+                raise
+            taken.pop()
+        except Exception as error:
+            forget_frames(error)
+            if settings.strict or not out_of_memory(error):
+                raise
+            problem = error.with_traceback(None)
+        else:
+            generator.facts["resource_steps"] = taken
+            return generator
+        give_back()
+        if not left:
+            raise problem
+        taken.append(left.pop(0))
+        log.warning("out of memory while loading; again with %s (%s)", ", ".join(taken), problem)
+
+
+def _unavailable(
+    error: Exception, reason: Reason, settings: RunSettings, levers: Levers, face_dim: int | None, started: float
+) -> Obtained:
+    if settings.strict:
+        raise error
+    log.warning("no diffusion (%s), using the warp: %s", reason.value, error)
+    return Obtained(None, (reason,), str(error), time.perf_counter() - started, levers, face_dim=face_dim)
+
+
+def _available(model: ModelSettings) -> set[str]:
+    """Those of `budget.CONDITIONAL` that this machine has, as far as can be told before loading."""
+    import torch
+
+    found = set()
+    device = torch.device(model.device)
+    if device.type == "cuda" and torch.cuda.is_available():
+        if not torch.cuda.get_device_properties(device).is_integrated:
+            found |= {"model_cpu_offload", "free_vae_encoder"}
+    try:
+        vae = locate(model).get("vae")
+    except WeightsError:  # not here yet; loading will say so, or fetch a safetensors file
+        vae = None
+    if vae is None or vae.suffix == ".safetensors":
+        found.add("free_vae_encoder")
+    return found | ({"tiny_vae"} if tiny_vae_is_here(random=model.model_id in RANDOM_MODELS) else set())

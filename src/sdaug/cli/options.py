@@ -12,7 +12,7 @@ from sdaug.config import DEFAULT_MODEL, RunSettings
 from sdaug.face.photo import read_photo
 from sdaug.packs import PackError
 from sdaug.photos import photo_path
-from sdaug.types import Photo, PhotoError
+from sdaug.types import Photo, PhotoError, Reason
 
 PACK_VARIABLE = "SDAUG_FACE_PACK"
 FACES_VARIABLE = "SDAUG_FACES"
@@ -42,6 +42,8 @@ def generation_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Noise seed."),
             click.option("--gate-rule", type=click.Choice(["sdaug", "mission"]), default="sdaug", show_default=True,
                          help="What decides; the other's answer is recorded too."),
+            click.option("--budget-gb", type=click.FloatRange(0, min_open=True), default=None,
+                         help="GB (10^9 bytes) that diffusion's tensors may take, as counted before loading."),
             click.option("--strict", is_flag=True, help="Fail rather than fall back to another rung."),
         ]
     ):  # fmt: skip
@@ -58,11 +60,14 @@ cohort_option = click.option(
 
 @contextmanager
 def exit_status(photos: str, *usage: type[Exception]) -> Iterator[None]:
-    """Errors of making images as a command's end: 1 where a photo is refused or generation fails, 2 for a face pack or
-    cohort that does not exist and for what else `usage` names. `photos`: what the message calls the photo."""
+    """Errors of making images as a command's end: 1 where a photo is refused, generation fails or memory runs out, 2 for
+    a face pack or cohort that does not exist and for what else `usage` names. `photos`: what the message calls the
+    photo."""
     from sdaug.cohort import CohortError
-    from sdaug.ladder import GenerationFailed
+    from sdaug.diffusion.budget import BudgetTooSmall
+    from sdaug.diffusion.descent import out_of_memory
     from sdaug.diffusion.weights import WeightsError
+    from sdaug.ladder import GenerationFailed
 
     try:
         yield
@@ -70,10 +75,14 @@ def exit_status(photos: str, *usage: type[Exception]) -> Iterator[None]:
         raise refusal(photos, error) from error
     except PackError as error:
         raise pack_failure(error) from error
-    except (WeightsError, GenerationFailed) as error:
+    except (WeightsError, GenerationFailed, BudgetTooSmall) as error:
         raise click.ClickException(f"{error.reason.value}: {error}") from error
     except (CohortError, *usage) as error:
         raise click.UsageError(str(error)) from error
+    except Exception as error:
+        if out_of_memory(error):  # under --strict
+            raise click.ClickException(f"{Reason.OUT_OF_MEMORY.value}: {error}") from error
+        raise
 
 
 def run_settings(options: dict[str, Any]) -> RunSettings:
@@ -82,6 +91,7 @@ def run_settings(options: dict[str, Any]) -> RunSettings:
         backend=options["backend"],
         pack=options["pack"],
         strict=options["strict"],
+        budget_gb=options["budget_gb"],
         model={"model_id": options["model_id"], "device": options["device"]},  # type: ignore[arg-type]
         generation={"num_angles": options["num_angles"], "seed": options["seed"]},  # type: ignore[arg-type]
         gate={"rule": options["gate_rule"]},  # type: ignore[arg-type]

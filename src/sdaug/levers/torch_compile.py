@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 from sdaug.levers import AbstractLever, Change, LeverSkipped, Pipeline, Quantity
 
 BLOCKS = ("ResnetBlock2D", "BasicTransformerBlock")
-"""Where nearly all the work is. diffusers' `compile_repeated_blocks` takes the second only, and fails for ControlNet."""
+"""Where nearly all the work is. diffusers' `compile_repeated_blocks` takes the second only, none of ControlNet's."""
 
 RECOMPILE_LIMIT = 128
 

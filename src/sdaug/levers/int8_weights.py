@@ -26,8 +26,8 @@ class Int8Weights(AbstractLever):
 
     def apply(self, pipeline: Pipeline) -> None:
         if find_spec("torchao") is None:
-            raise LeverSkipped("torchao is not installed; `pip install 'sdaug[int8]'` does it")
-        from torchao.quantization import (  # pyright: ignore[reportMissingImports]  (an extra)
+            raise LeverSkipped("torchao is not installed; `pip install torchao` does it")
+        from torchao.quantization import (  # pyright: ignore[reportMissingImports]  (no dependency of ours)
             Int8WeightOnlyConfig,
             quantize_,
         )

@@ -6,6 +6,9 @@ import torch
 from PIL import Image
 
 from sdaug.config import GenerationSettings, ModelSettings
+from sdaug.costmodel.architecture import build
+from sdaug.costmodel.count import counting
+from sdaug.costmodel.memory import weight_bytes
 from sdaug.diffusion.generator import Job
 from sdaug.diffusion.load import assemble, load_generator
 from sdaug.diffusion.random_model import random_components
@@ -328,3 +331,54 @@ def test_both_networks_run_as_recordings_and_are_themselves_again_once_closed(pl
 def test_cuda_graphs_need_cuda(pipeline):
     with pytest.raises(LeverSkipped, match="CUDA graphs need a CUDA device, not cpu"):
         load("sdaug.levers", "cuda_graphs").apply(pipeline)
+
+
+# -- the figures in the levers' own descriptions, counted on the full size without weights
+
+
+@pytest.fixture
+def full_size() -> Pipeline:
+    networks = {name: build(name, dtype=torch.float16) for name in ("unet", "controlnet", "vae")}
+    return Pipeline(**networks, hint=None, scheduler=None, device=torch.device("meta"), dtype=torch.float16)
+
+
+def decoding(vae) -> tuple[int, int]:
+    """Operations, and the most memory, of decoding one picture of 512 px."""
+    with torch.no_grad(), counting() as counter:
+        vae.decode(torch.empty(1, 4, 64, 64, dtype=torch.float16, device="meta"), return_dict=False)
+    return counter.flops, counter.peak_live_bytes
+
+
+def test_tiles_of_256_decode_half_as_much_again_in_a_quarter_of_the_memory(full_size):
+    flops, peak = decoding(full_size.vae)
+    full_size.vae.enable_tiling()
+    assert decoding(full_size.vae) == (flops, peak), "diffusers' own tile does nothing here"
+    load("sdaug.levers", "vae_tiling").apply(full_size)
+    tiled, less = decoding(full_size.vae)
+    assert tiled / flops == pytest.approx(1.55, abs=0.02)
+    assert less / peak == pytest.approx(0.25, abs=0.03)
+
+
+def test_fp8_storage_nearly_halves_half_precision(full_size):
+    before = weight_bytes(full_size.unet) + weight_bytes(full_size.controlnet)
+    load("sdaug.levers", "fp8_storage").apply(full_size)
+    after = weight_bytes(full_size.unet) + weight_bytes(full_size.controlnet)
+    assert before == pytest.approx(2.44e9, rel=0.01)
+    assert after / before == pytest.approx(0.5, abs=0.01)
+
+
+def test_controlnet_is_a_quarter_of_a_step(full_size):
+    full_size.controlnet.controlnet_cond_embedding = torch.nn.Identity()
+    sizes = dict(dtype=torch.float16, device="meta")
+    noise, prompts = torch.empty(1, 4, 64, 64, **sizes), torch.empty(1, 77, 768, **sizes)
+    hints, moment = torch.empty(1, 320, 64, 64, **sizes), torch.empty((), dtype=torch.int64, device="meta")
+    counted = []
+    with torch.no_grad():
+        for run in (
+            lambda: full_size.controlnet(noise, moment, prompts, controlnet_cond=hints),
+            lambda: full_size.unet(noise, moment, prompts),
+        ):
+            with counting() as counter:
+                run()
+            counted.append(counter.flops)
+    assert counted[0] / sum(counted) == pytest.approx(0.25, abs=0.005)

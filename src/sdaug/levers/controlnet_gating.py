@@ -10,7 +10,7 @@ from sdaug.levers import AbstractLever, Answer, Change, Pipeline, Quantity
 class ControlnetGating(AbstractLever):
     """Run ControlNet only in the steps from `control_guidance_start` to `control_guidance_end`, parts of 1.
 
-    Trades grip on the pose for time: a step without it is 26 % less work, and its forward pass really does not happen
+    Trades grip on the pose for time: a step without it is 25 % less work, and its forward pass really does not happen
     (the stock pipelines run it and multiply by zero). Pose is decided early, so the end is what to cut.
     """
 

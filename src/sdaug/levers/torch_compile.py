@@ -17,6 +17,9 @@ class TorchCompile(AbstractLever):
     A100 31 steps a second became 37, and 47 with channels_last (fal.ai's benchmark). regional: compile the repeated
     blocks one by one, which is quicker to do and fuses less. fullgraph: an error where the compiler would have to leave
     something out. Modes that record CUDA graphs are not offered: they overwrite answers that later steps still need.
+    freezing: on a CPU, compile each network whole with its weights as constants, folded and put in oneDNN's order:
+    0.7 of the time (SD1.5's UNet, 512 px, float32, two cores), for a second copy of the weights in memory, one for each
+    batch and picture size.
     """
 
     claims: ClassVar[dict[Quantity, Change]] = {"compiled": "more"}
@@ -25,6 +28,7 @@ class TorchCompile(AbstractLever):
     mode: Literal["default", "max-autotune-no-cudagraphs"] = "default"
     fullgraph: bool = True
     regional: bool = True
+    freezing: bool = False
 
     def apply(self, pipeline: Pipeline) -> None:
         import torch
@@ -34,10 +38,21 @@ class TorchCompile(AbstractLever):
         # All blocks of a class share the limit, and each of their shapes counts.
         torch._dynamo.config.recompile_limit = max(before, RECOMPILE_LIMIT)
         pipeline.undo.append(lambda: setattr(torch._dynamo.config, "recompile_limit", before))
+        if self.freezing:
+            self._freeze(pipeline)
+            return
         for network in (pipeline.unet, pipeline.controlnet):
             blocks = [m for m in network.modules() if type(m).__name__ in BLOCKS] if self.regional else [network]
             for block in blocks:
                 block.compile(mode=self.mode, fullgraph=self.fullgraph)
+
+    def _freeze(self, pipeline: Pipeline) -> None:
+        if pipeline.device.type != "cpu":
+            raise LeverSkipped(f"weights are frozen for oneDNN, which is for CPUs, not {pipeline.device}")
+        for network in (pipeline.unet, pipeline.controlnet):
+            for weight in network.parameters():
+                weight.requires_grad_(False)
+            network.compile(fullgraph=self.fullgraph, dynamic=False, options={"freezing": True})
 
 
 def check_compiler(device: Any) -> None:
@@ -46,6 +61,8 @@ def check_compiler(device: Any) -> None:
 
     try:
         torch.compile(_something_small, fullgraph=True)(torch.ones(8, device=device))
+    except torch.OutOfMemoryError:
+        raise
     except (RuntimeError, OSError) as error:
         why = str(error).strip().partition("\n")[0]
         raise LeverSkipped(f"no compiler works here for {device}: {why}") from error

@@ -10,14 +10,13 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sdaug.config import GenerationSettings
 from sdaug.diffusion.components import WeightsError
 from sdaug.diffusion.generator import DiffusionGenerator, Generated, Job
 from sdaug.diffusion.load import place
 from sdaug.diffusion.loop import Identity
-from sdaug.diffusion.steps import STEPS, Step
+from sdaug.diffusion.steps import STEPS, Step, narrowing
 from sdaug.levers import LeverSkipped
 from sdaug.measure.memory import give_back
 from sdaug.types import Reason
@@ -50,7 +49,7 @@ def make(
     """One `Made` for each job, in order, a batch at a time when its first is asked for.
 
     A step down stays for the rest of the generator's life; `facts["resource_steps"]` lists them. strict: none is taken,
-    running out of memory is raised as it came. No error keeps tensors alive: frames that it passed are cleared.
+    running out of memory is raised, without its traceback, which would keep tensors alive.
     """
     waiting = list(jobs)
     while waiting:
@@ -61,9 +60,11 @@ def make(
             place(generator.pipeline)
             results = list(generator.generate(batch, settings, identity=identity))
         except Exception as error:
-            forget_frames(error)
-            if strict or not out_of_memory(error):
+            if not out_of_memory(error):
                 raise
+            forget_frames(error)
+            if strict:
+                raise error
             problem = f"{type(error).__name__}: {error}"
         if problem:
             free(generator)
@@ -102,9 +103,9 @@ def _take(step: Step, generator: DiffusionGenerator, now: GenerationSettings, ba
     except (LeverSkipped, WeightsError) as error:
         why_not = str(error)
     except Exception as error:
-        forget_frames(error)
         if not out_of_memory(error):
             raise
+        forget_frames(error)
         why_not = f"memory ran out while it was done: {type(error).__name__}: {error}"
     free(generator)
     generator.facts["resource_steps_left_out"][step.name] = why_not
@@ -117,26 +118,23 @@ def free(generator: DiffusionGenerator) -> None:
 
     generator.sources.posteriors.clear()
     for network in generator.pipeline.networks.values():
-        for module in network.modules() if isinstance(network, torch.nn.Module) else ():
-            _narrow(module)
+        for layer in network.modules() if isinstance(network, torch.nn.Module) else ():
+            hook = narrowing(layer)
+            if hook is not None:  # it may have failed between widening its weights and narrowing them again
+                layer.to(dtype=hook.storage_dtype)
     give_back()
 
 
-def _narrow(module: Any) -> None:
-    """A layer that failed between widening its weights and storing them again."""
-    registry = getattr(module, "_diffusers_hook", None)
-    hook = registry.get_hook("layerwise_casting") if registry else None
-    if hook is not None:
-        module.to(dtype=hook.storage_dtype)
-
-
-def forget_frames(error: BaseException | None) -> None:
-    """Clears the local variables of every frame that `error` and what led to it has passed and that has ended."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        traceback.clear_frames(error.__traceback__)
-        error = error.__cause__ or error.__context__
+def forget_frames(error: BaseException) -> None:
+    """Takes the traceback from `error` and from what led to it: frames hold tensors, and clearing them is not enough,
+    since closures of theirs do as well. Where it was is logged."""
+    if error.__traceback__ is not None:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        log.info("memory ran out in %s, %s line %s: %s", place.name, place.filename, place.lineno, error)
+    link: BaseException | None = error
+    while link is not None and (link is error or link.__traceback__ is not None):
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
 
 
 def out_of_memory(error: BaseException) -> bool:

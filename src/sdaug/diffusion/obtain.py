@@ -116,10 +116,12 @@ def _load(settings: RunSettings, levers: Levers) -> DiffusionGenerator:
                 raise
             taken.pop()
         except Exception as error:
-            forget_frames(error)
-            if settings.strict or not out_of_memory(error):
+            if not out_of_memory(error):
                 raise
-            problem = error.with_traceback(None)
+            forget_frames(error)
+            if settings.strict:
+                raise error
+            problem = error
         else:
             generator.facts["resource_steps"] = taken
             return generator

@@ -101,8 +101,14 @@ def _widen_halfway(pipeline: Pipeline) -> None:
     for network in (pipeline.unet, pipeline.controlnet):
         for module in network.modules():
             own = module.parameters(recurse=False)
-            if not hasattr(module, "_diffusers_hook") and any(p.dtype == torch.float8_e4m3fn for p in own):
+            if narrowing(module) is None and any(p.dtype == torch.float8_e4m3fn for p in own):
                 torch.nn.Module.to(module, dtype=pipeline.dtype)
+
+
+def narrowing(module: Any) -> Any:
+    """diffusers' hook that keeps a layer's weights in 8 bits between its runs, None where there is none."""
+    registry = getattr(module, "_diffusers_hook", None)
+    return registry.get_hook("layerwise_casting") if registry else None
 
 
 def _weights_elsewhere(generator: DiffusionGenerator, _: GenerationSettings, __: int) -> str | None:

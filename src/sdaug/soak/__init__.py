@@ -1,0 +1,1 @@
+"""Long proofs, each run in full by `make soak` and in small by the tests."""

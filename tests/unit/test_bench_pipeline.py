@@ -79,11 +79,13 @@ def test_the_steps_that_were_not_run_are_added_at_the_mean_cost_of_those_that_we
         "same_settings": call(1.0, 0.5, 2, 2, 4.0, 0.0),
         "quick": call(1.0, 0.5, 5, 4, 0.4, 0.1),
     }
-    seconds = bench._five_angles(measured, steps=2)
+    seconds = bench._five_angles(measured, 2, bench.Batches(same_settings=1, quick=1))
     assert seconds["stock"] == pytest.approx(5 * (20 * 3.0 + 5.1))
     assert seconds["same_settings"] == pytest.approx(5 * (20 * 1.5 + 4.0))
     assert seconds["quick"] == pytest.approx(5 * 7.5)
     assert seconds["balanced"] == pytest.approx(5 * (10 * 1.0 + 6 * 0.5 + 0.5))
+    by_two = bench._five_angles(measured, 2, bench.Batches(same_settings=1, quick=2))
+    assert by_two["quick"] == seconds["quick"] / 2 and by_two["stock"] == seconds["stock"]
 
 
 def test_stocks_networks_hold_the_same_weights_in_other_objects():
@@ -109,5 +111,7 @@ def test_the_report_has_every_figure_with_its_interval_and_baseline(monkeypatch)
     assert report["baseline"]["five_angles_s"]["value"] > 0 and "1 of the baseline's 20 steps" in report["method"]
     counts = {name: {s: v["n"] for s, v in stages.items()} for name, stages in report["stages_s"].items()}
     assert counts["stock"] == {"encode": 2, "controlnet": 2, "unet": 2, "decode": 2}
-    assert counts["quick"] == {"encode": 2, "hint": 2, "controlnet": 8, "unet": 10, "decode": 2}
+    assert counts["quick"] == {"encode": 4, "hint": 2, "controlnet": 8, "unet": 10, "decode": 2}
+    assert report["batch"] == {"stock": 1, "same_settings": 1, "quick": 2}
+    assert report["largest_difference_of_255"] <= 1, "at the same settings ours is stock's picture"
     assert [now[1] for now in seen] == [0, 1, 2, 3]

@@ -302,3 +302,17 @@ def test_close_frees_the_memory_of_a_network_that_something_else_still_holds():
     unet = loaded.pipeline.unet
     loaded.close()
     assert {parameter.device.type for parameter in unet.parameters()} == {"meta"}
+
+
+def test_what_the_safety_checker_objects_to_is_never_a_picture(generator):
+    from dataclasses import replace
+
+    asked = []
+
+    def flags(images):
+        asked.append((images.shape, images.dtype))
+        return [len(asked) == 2]
+
+    results = list(replace(generator, flags=flags).generate(jobs(3), settings()))
+    assert [result.failure for result in results] == [None, Reason.UNSAFE_IMAGE, None]
+    assert results[1].image is None and asked == [((1, SIDE, SIDE, 3), np.dtype(np.uint8))] * 3

@@ -29,18 +29,32 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
+class Batches:
+    """Images that our calls make at once. The baseline makes one."""
+
+    same_settings: int
+    quick: int
+
+
+@dataclass(frozen=True)
 class PipelineBench:
-    """rounds: for each, what one image cost, by variant. measured_steps: of the baseline's 20; the rest is added up
-    from the passes that ran. ratios: ours / stock, for the same five angles."""
+    """rounds: for each, what a call cost, by variant. measured_steps: of the baseline's 20; the rest is added up from
+    the passes that ran. ratios: ours / stock, for the same five angles. difference: of our picture and stock's at the
+    same settings, the largest, in levels of 255."""
 
     rounds: tuple[dict[str, Forwards], ...]
     measured_steps: int
+    batches: Batches
     ratios: dict[str, Ratio]
     overhead: tuple[float, ...]
+    difference: int
+    measured_peaks: dict[str, int | None]
     facts: dict[str, Any]
 
     def report(self) -> dict[str, Any]:
         """The report of `sdaug bench pipeline`, JSON-able."""
+        five = [_five_angles(one, self.measured_steps, self.batches) for one in self.rounds]
+        seconds = {name: _spread([one[name] for one in five]) for name in five[0]}
         return {
             "schema": "sdaug.bench.pipeline/1",
             **{name: asdict(ratio) for name, ratio in self.ratios.items()},
@@ -49,70 +63,87 @@ class PipelineBench:
             "baseline": {
                 "pipeline": "StableDiffusionControlNetImg2ImgPipeline, an image a call",
                 "settings": STOCK.model_dump(),
-                "five_angles_s": _spread([_five_angles(one, self.measured_steps)["stock"] for one in self.rounds]),
+                "five_angles_s": seconds.pop("stock"),
             },
-            "five_angles_s": {
-                name: _spread([_five_angles(one, self.measured_steps)[name] for one in self.rounds])
-                for name in ("same_settings", "quick", "balanced")
-            },
+            "five_angles_s": seconds,
             "counted_ratio": counted_ratios(),
-            "stages_s": {
-                name: {
-                    stage: {"mean": float(np.mean(values)), "n": len(values)}
-                    for stage, values in _by_stage([one[name] for one in self.rounds]).items()
-                }
-                for name in self.rounds[0]
-            },
-            "method": (
-                f"{self.measured_steps} of the baseline's {STOCK.num_inference_steps} steps were run, the others added "
-                f"at the mean cost of those; 'balanced' is 'quick' with its further passes added; five angles are "
-                f"{ANGLES} times one. Ratios are ours / stock, median of {len(self.rounds)} pairs run in turn"
-            ),
+            "stages_s": {name: _stages([one[name] for one in self.rounds]) for name in self.rounds[0]},
+            "method": self._method(),
+            "batch": asdict(self.batches) | {"stock": 1},
+            "largest_difference_of_255": self.difference,
+            "measured_peak_bytes": self.measured_peaks,
             "levers": self.facts["levers"],
             "dtype": self.facts["dtype"],
             "recipes": RECIPES,
             "environment": environment(),
         }
 
+    def _method(self) -> str:
+        steps = STOCK.num_inference_steps
+        missing = ", the others added at the mean cost of those" if self.measured_steps < steps else ""
+        return (
+            f"{self.measured_steps} of the baseline's {steps} steps were run{missing}; 'balanced' is 'quick' with its "
+            f"further passes added; five angles are {ANGLES} times an image of the batch that was measured. Ratios are "
+            f"ours / stock, median of {len(self.rounds)} pairs run in turn, low and high 95 % by bootstrap"
+        )
+
+
+def fastest_levers(device: Any) -> dict[str, dict[str, Any]]:
+    """Those that leave the picture as it is but for its last bits, for a CPU or a GPU."""
+    if device.type == "cpu":
+        return {"torch_compile": {"freezing": True}}
+    return {"precision": {"dtype": "float16"}, "channels_last": {}, "torch_compile": {"regional": False}}
+
 
 def bench_pipeline(
     model: ModelSettings,
-    levers: dict[str, dict[str, Any]],
+    levers: dict[str, dict[str, Any]] | None = None,
     *,
     rounds: int = 3,
-    steps: int = 2,
+    steps: int | None = None,
     size: int = 512,
     progress: Progress = lambda what, done, total: None,
 ) -> PipelineBench:
-    """Each round makes an image four ways, one after the other, after one round that is not counted.
+    """Each round makes images three ways, one after the other, after one round that is not counted.
 
-    model: "random-sd15" for the real size. levers: those that change no pixel beyond 1e-4, for our pipeline alone.
-    steps: of the baseline's 20 that are run; all passes of a kind cost the same, so the others are added up.
+    model: "random-sd15" for the real size. levers: for our pipeline alone, by default `fastest_levers`; precision is
+    stock's too. steps: of the baseline's 20 that are run, by default 2 on a CPU and all on a GPU; all passes of a kind
+    cost the same, so the others are added up. On a CPU our recommended calls make two images at once, so that the UNet
+    sees as many as in a guided step and is compiled once; on a GPU ours make five.
     """
     total = rounds + 2
     progress("weights", 0, total)
     device, _ = choose_device(model.device)
-    parts = load_components(model)
+    levers = fastest_levers(device) if levers is None else levers
+    on_gpu = device.type == "cuda"
+    steps = steps or (STOCK.num_inference_steps if on_gpu else 2)
+    batches = Batches(5, 5) if on_gpu else Batches(1, 2)
+    parts = load_components(model, levers.get("precision", {}).get("dtype", "float32"))
     pipe = stock_pipeline(parts, device)
     generator = _ours(parts, levers, device)
     tiny = _with_tiny_vae(generator)
-    job = _job(size)
+    jobs = [_job(size, index) for index in range(max(batches.same_settings, batches.quick))]
     same = STOCK.model_copy(update={"num_inference_steps": steps, "size": size})
     quick = recipe("quick", size)
+    theirs: list[np.ndarray] = []
+    ours: list[np.ndarray] = []
     calls: dict[str, Callable[[], Forwards]] = {
-        "stock": lambda: _stock_call(pipe, parts, job, same),
-        "same_settings": lambda: _our_call(generator, job, same),
-        "quick": lambda: _our_call(tiny, job, quick),
+        "stock": lambda: _stock_call(pipe, parts, jobs[0], same, theirs),
+        "same_settings": lambda: _our_call(generator, jobs[: batches.same_settings], same, ours),
+        "quick": lambda: _our_call(tiny, jobs[: batches.quick], quick, []),
     }
     done: list[dict[str, Forwards]] = []
-    for number in range(rounds + 1):
-        progress("warm-up" if number == 0 else "rounds", number + 1, total)
-        # Compiling and other first-time work belong to no round.
-        done.append({name: call() for name, call in calls.items()})
-    generator.close()
-    tiny.close()
+    peaks: dict[str, int | None] = {}
+    try:
+        for number in range(rounds + 1):
+            progress("warm-up" if number == 0 else "rounds", number + 1, total)
+            # Compiling and other first-time work belong to no round.
+            done.append({name: _with_peak(call, name, device, peaks) for name, call in calls.items()})
+    finally:
+        generator.close()
+        tiny.close()
     measured = tuple(done[1:])
-    seconds = [_five_angles(one, steps) for one in measured]
+    seconds = [_five_angles(one, steps, batches) for one in measured]
     stock = [one["stock"] for one in seconds]
     ratios = {
         name: paired_ratio([one[variant] for one in seconds], stock)
@@ -120,20 +151,38 @@ def bench_pipeline(
     }
     # Of the shortest calls, where what is not a network weighs most.
     overhead = tuple(one["quick"].stages["outside"] / one["quick"].seconds for one in measured)
-    return PipelineBench(measured, steps, ratios, overhead, generator.facts)
+    # The first of our batch is stock's: the same photo, index and seed.
+    difference = int(np.abs(theirs[-1].astype(int) - ours[0]).max())
+    return PipelineBench(measured, steps, batches, ratios, overhead, difference, peaks, generator.facts)
+
+
+def _with_peak(call: Callable[[], Forwards], name: str, device: Any, peaks: dict[str, int | None]) -> Forwards:
+    """The call, and the most that PyTorch had allocated on the GPU during it. Everything else that is loaded is in it:
+    stock's pipeline shares our weights, but holds its own VAE beside the tiny one."""
+    if device.type != "cuda":
+        peaks[name] = None
+        return call()
+    import torch
+
+    torch.cuda.reset_peak_memory_stats(device)
+    made = call()
+    peaks[name] = torch.cuda.max_memory_allocated(device)
+    return made
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:
     return {"value": float(np.median(values)), "low": float(min(values)), "high": float(max(values))}
 
 
-def _by_stage(calls: Sequence[Forwards]) -> dict[str, list[float]]:
+def _stages(calls: Sequence[Forwards]) -> dict[str, dict[str, float]]:
+    """Mean seconds of a pass, by stage, and how many there were in all the calls together."""
     names = dict.fromkeys(forward.stage for call in calls for forward in call.passes)
-    return {name: [s for call in calls for s in call.of(name)] for name in names}
+    passes = {name: [seconds for call in calls for seconds in call.of(name)] for name in names}
+    return {name: {"mean": float(np.mean(values)), "n": len(values)} for name, values in passes.items()}
 
 
-def _five_angles(measured: dict[str, Forwards], steps: int) -> dict[str, float]:
-    """Seconds for five angles, one at a time, by variant, each step beyond those that ran at a step's mean cost."""
+def _five_angles(measured: dict[str, Forwards], steps: int, batches: Batches) -> dict[str, float]:
+    """Seconds for five angles, by variant, each step beyond those that ran at a step's mean cost."""
     left = STOCK.num_inference_steps - steps
     whole = {name: measured[name].seconds + left * _step_s(measured[name]) for name in ("stock", "same_settings")}
     quick = measured["quick"]
@@ -141,7 +190,8 @@ def _five_angles(measured: dict[str, Forwards], steps: int) -> dict[str, float]:
     unet, controlnet = (float(np.mean(quick.of(stage))) for stage in ("unet", "controlnet"))
     balanced = (more.unet - few.unet) * unet + (more.controlnet - few.controlnet) * controlnet
     whole |= {"quick": quick.seconds, "balanced": quick.seconds + balanced}
-    return {name: ANGLES * seconds for name, seconds in whole.items()}
+    images = {"stock": 1, "same_settings": batches.same_settings, "quick": batches.quick, "balanced": batches.quick}
+    return {name: ANGLES * seconds / images[name] for name, seconds in whole.items()}
 
 
 def _step_s(call: Forwards) -> float:
@@ -163,7 +213,9 @@ def _with_tiny_vae(generator: DiffusionGenerator) -> DiffusionGenerator:
     return replace(generator, pipeline=replace(own, vae=vae), sources=SourceCache())
 
 
-def _our_call(generator: DiffusionGenerator, job: Job, settings: GenerationSettings) -> Forwards:
+def _our_call(
+    generator: DiffusionGenerator, jobs: Sequence[Job], settings: GenerationSettings, images: list[np.ndarray]
+) -> Forwards:
     generator.sources.posteriors.clear()
     pipeline = generator.pipeline
     stages = {
@@ -174,13 +226,18 @@ def _our_call(generator: DiffusionGenerator, job: Job, settings: GenerationSetti
         "decode": (pipeline.vae, "decode"),
     }
     with forwards(stages, pipeline.device) as seen:
-        (made,) = generator.generate([job], settings)
-    if made.failure is not None:
-        raise RuntimeError(f"the benchmark's own image failed: {made.message}")
+        made = list(generator.generate(jobs, settings))
+    for result in made:
+        if result.diffused is None:
+            raise RuntimeError(f"the benchmark's own image failed: {result.message}")
+        images.append(result.diffused)
+    del images[: -len(made)]
     return seen
 
 
-def _stock_call(pipe: Any, parts: Components, job: Job, settings: GenerationSettings) -> Forwards:
+def _stock_call(
+    pipe: Any, parts: Components, job: Job, settings: GenerationSettings, images: list[np.ndarray]
+) -> Forwards:
     stages = {
         "encode": (pipe.vae, "encode"),
         "controlnet": (pipe.controlnet, "forward"),
@@ -188,13 +245,13 @@ def _stock_call(pipe: Any, parts: Components, job: Job, settings: GenerationSett
         "decode": (pipe.vae, "decode"),
     }
     with forwards(stages, pipe.device) as seen:
-        stock_image(pipe, parts, job.view.image, job.control_image, settings, job.index)
+        images.append(stock_image(pipe, parts, job.view.image, job.control_image, settings, job.index))
     return seen
 
 
-def _job(size: int) -> Job:
+def _job(size: int, index: int) -> Job:
     """A picture of nothing in particular, all of it to be made: what it shows costs nothing."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(index)
     image, control = (rng.integers(0, 256, (size, size, 3), dtype=np.uint8) for _ in range(2))
     unseen = np.zeros((size, size), np.float32)
-    return Job(0, View(Pose(0, 0), image, unseen, unseen == 0, np.zeros((478, 3), np.float32)), control)
+    return Job(index, View(Pose(0, 0), image, unseen, unseen == 0, np.zeros((478, 3), np.float32)), control)

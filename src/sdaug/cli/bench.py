@@ -53,13 +53,15 @@ def warp(photo: str, rounds: int, peer_rounds: int, pack: str, as_json: bool) ->
 @click.option("--model-id", default="random-sd15", show_default=True,
               help='Hub id, folder in diffusers layout, "random-sd15" (full size) or "random" (small).')  # fmt: skip
 @click.option("--device", default="cuda", show_default=True, help="cuda or cpu; without a GPU the CPU is used.")
-@click.option("--lever", "levers", multiple=True, help="For our pipeline alone; may be given more than once.")
+@click.option("--lever", "levers", multiple=True,
+              help="For our pipeline alone, any number; none switches off those that are on by default.")  # fmt: skip
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Pairs that are compared.")
-@click.option("--steps", type=click.IntRange(1, 20), default=2, show_default=True, help="Of stock's 20 that are run.")
+@click.option("--steps", type=click.IntRange(1, 20), default=None,
+              help="Of stock's 20 that are run; 2 on a CPU, all on a GPU.")  # fmt: skip
 @click.option("--size", type=click.IntRange(64, 1024), default=512, show_default=True, help="Pixels a side.")
 @click.option("--json", "as_json", is_flag=True, help="Print every value as JSON.")
 def pipeline(
-    model_id: str, device: str, levers: tuple[str, ...], rounds: int, steps: int, size: int, as_json: bool
+    model_id: str, device: str, levers: tuple[str, ...], rounds: int, steps: int | None, size: int, as_json: bool
 ) -> None:
     """Time the diffusion pipeline beside diffusers' own on the same weights; count its memory."""
     from sdaug.bench.pipeline import bench_pipeline
@@ -76,9 +78,8 @@ def pipeline(
 
         try:
             model = ModelSettings(model_id=model_id, device=device)
-            bench = bench_pipeline(
-                model, {name: {} for name in levers}, rounds=rounds, steps=steps, size=size, progress=advance
-            )
+            asked = {name: {} for name in levers if name != "none"} if levers else None
+            bench = bench_pipeline(model, asked, rounds=rounds, steps=steps, size=size, progress=advance)
         except (PluginError, ValueError) as error:
             raise click.UsageError(str(error)) from error
         except (WeightsError, LeverSkipped) as error:

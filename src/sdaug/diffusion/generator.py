@@ -2,8 +2,8 @@
 
 import gc
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import cv2
@@ -53,6 +53,7 @@ class DiffusionGenerator:
     """A loaded pipeline, ready to generate. Made by `load_generator`; `close` it to have its memory back.
 
     prompt_embeds, negative_prompt_embeds: (1, 77, D) float32 on the CPU. facts: what runs, JSON-able, for the record.
+    flags: for images (B, S, S, 3) uint8, which the safety checker objects to; None where it is off or absent.
     """
 
     pipeline: Pipeline
@@ -60,6 +61,7 @@ class DiffusionGenerator:
     negative_prompt_embeds: Any
     facts: dict[str, Any]
     adapters: Adapters = field(default_factory=Adapters)
+    flags: Callable[[np.ndarray], list[bool]] | None = None
     sources: SourceCache = field(default_factory=SourceCache)
 
     def generate(
@@ -106,8 +108,6 @@ class DiffusionGenerator:
                 done()
 
     def _made(self, jobs: Sequence[Job], settings: GenerationSettings, identity: Identity | None) -> list[Generated]:
-        import torch
-
         pipeline, n = self.pipeline, settings.num_inference_steps
         stay = [kept(job.view.valid) for job in jobs]
         small = [_resized(share, settings.size) for share in stay]
@@ -118,13 +118,25 @@ class DiffusionGenerator:
         scheduler = choose_scheduler(pipeline.scheduler, settings.scheduler)
         conditions = Conditions(*self._prompts(), self._hints(jobs, settings), identity)
         latents = denoise(pipeline, scheduler, Start(source, noise, begins), conditions, settings, generators)
-        pixels = decode(pipeline, latents)
         counted = evaluations(plan_steps(n - min(int(begins.min()), n - 1), settings))
-        finite = [bool(torch.isfinite(part).all()) for part in pixels]
-        return [
-            _result(job, s, pixels[i] if finite[i] else None, counted, len(jobs))
-            for i, (job, s) in enumerate(zip(jobs, stay, strict=True))
-        ]
+        made = [Generated(job.index, None, None, counted, len(jobs)) for job in jobs]
+        for i, pixels in enumerate(decode(pipeline, latents)):
+            made[i] = self._result(made[i], jobs[i].view, stay[i], pixels)
+        return made
+
+    def _result(self, blank: Generated, view: View, stays: np.ndarray, pixels: Any) -> Generated:
+        """`blank` with the picture of `pixels` (3, S, S), or with why there is none."""
+        import torch
+
+        if not torch.isfinite(pixels).all():
+            return _failed(blank, Reason.NOT_FINITE, "not all values of the decoded image are finite")
+        diffused = _resized(to_pixels(pixels), len(view.image))
+        if not diffused.any():
+            return _failed(blank, Reason.BLACK_IMAGE, "the image is black everywhere")
+        if self.flags is not None and self.flags(diffused[None])[0]:
+            return _failed(blank, Reason.UNSAFE_IMAGE, "the safety checker objects to the image")
+        image = cv2.blendLinear(view.image, diffused, stays, 1 - stays)
+        return replace(blank, image=image, diffused=diffused)
 
     def _prompts(self) -> tuple[Any, Any]:
         to = self.pipeline.device, self.pipeline.dtype
@@ -155,16 +167,8 @@ class DiffusionGenerator:
             torch.cuda.empty_cache()
 
 
-def _result(job: Job, stays: np.ndarray, pixels: Any, counted: Evaluations, batch: int) -> Generated:
-    if pixels is None:
-        message = f"angle {job.index}: not all values of the decoded image are finite"
-        return Generated(job.index, None, None, counted, batch, Reason.NOT_FINITE, message)
-    diffused = _resized(to_pixels(pixels), len(job.view.image))
-    if not diffused.any():
-        message = f"angle {job.index}: the image is black everywhere"
-        return Generated(job.index, None, None, counted, batch, Reason.BLACK_IMAGE, message)
-    image = cv2.blendLinear(job.view.image, diffused, stays, 1 - stays)
-    return Generated(job.index, image, diffused, counted, batch)
+def _failed(blank: Generated, reason: Reason, why: str) -> Generated:
+    return replace(blank, failure=reason, message=f"angle {blank.index}: {why}")
 
 
 def _resized(image: np.ndarray, side: int) -> np.ndarray:

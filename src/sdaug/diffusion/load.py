@@ -14,6 +14,7 @@ from sdaug.diffusion.components import Components
 from sdaug.diffusion.generator import DiffusionGenerator
 from sdaug.diffusion.prompts import NEGATIVE_PROMPT, PROMPT, Prompts, prompt_embeds
 from sdaug.diffusion.reading import read_tiny_vae, read_vae_encoder
+from sdaug.diffusion.safety import check_images
 from sdaug.diffusion.weights import load_components
 from sdaug.levers import AbstractLever, Pipeline, check_together
 from sdaug.types import Reason
@@ -35,16 +36,14 @@ def load_generator(model: ModelSettings, levers: dict[str, dict[str, Any]]) -> D
     check_together(chosen)
     if not re.fullmatch(r"cpu|cuda(:\d+)?", model.device):
         raise ValueError(f"unknown device {model.device!r}; 'cpu', 'cuda' or 'cuda:' and a number expected")
-    parts = load_components(model)
+    # Read in the number format they will have: float32 first would need twice the memory.
+    parts = load_components(model, getattr(chosen.get("precision"), "dtype", "float32"))
     adapters = load_adapters(parts, model)
-    device, degraded = _device(model.device)
+    device, degraded = choose_device(model.device)
     pipeline = assemble(parts, device)
     pipeline.call.update(adapters.call)
-    apply(pipeline, [lever for lever in chosen.values() if lever.stage == "weights"])
+    install(pipeline, list(chosen.values()))
     prompts = _prompts(parts, pipeline.prompt_cache)
-    apply(pipeline, [lever for lever in chosen.values() if lever.stage == "storage"])
-    place(pipeline)
-    apply(pipeline, [lever for lever in chosen.values() if lever.stage == "device"])
     facts = {
         "model_id": model.model_id,
         "revision": model.pinned_revision,
@@ -70,7 +69,8 @@ def load_generator(model: ModelSettings, levers: dict[str, dict[str, Any]]) -> D
         "call": dict(pipeline.call),
         "degraded": degraded,
     }
-    return DiffusionGenerator(pipeline, prompts.positive, prompts.negative, facts, adapters)
+    flags = None if parts.safety_checker is None else partial(check_images, parts.safety_checker)
+    return DiffusionGenerator(pipeline, prompts.positive, prompts.negative, facts, adapters, flags)
 
 
 def assemble(parts: Components, device: Any) -> Pipeline:
@@ -114,6 +114,14 @@ def apply(pipeline: Pipeline, levers: list[AbstractLever]) -> None:
         lever.apply(pipeline)
 
 
+def install(pipeline: Pipeline, levers: list[AbstractLever]) -> None:
+    """All of `levers`, in order of their stages; the networks are then where they run."""
+    for stage in ("weights", "storage"):
+        apply(pipeline, [lever for lever in levers if lever.stage == stage])
+    place(pipeline)
+    apply(pipeline, [lever for lever in levers if lever.stage == "device"])
+
+
 def place(pipeline: Pipeline) -> None:
     """Every network moved to the pipeline's device, unless a lever's hooks move them."""
     import torch
@@ -131,7 +139,8 @@ def _prompts(parts: Components, cache: Path | None) -> Prompts:
     return prompt_embeds(parts.text, PROMPT, NEGATIVE_PROMPT, cache)
 
 
-def _device(asked: str) -> tuple[Any, list[str]]:
+def choose_device(asked: str) -> tuple[Any, list[str]]:
+    """The torch device that `asked` is here, and why it is another one."""
     import torch
 
     device = torch.device(asked)

@@ -82,9 +82,7 @@ def bytes_held(pipeline) -> int:
             tensors += [getattr(tensor, name) for name in tensor.__tensor_flatten__()[0]]
         elif tensor.device.type != "meta":
             held[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-    layers = [layer for network in pipeline.networks.values() for layer in network.modules()]
-    packed = [layer.packed for layer in layers if hasattr(layer, "packed")]
-    return sum(held.values()) + sum(weight.numel() * weight.itemsize for weight in packed)
+    return sum(held.values())
 
 
 def count_call(

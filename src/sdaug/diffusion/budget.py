@@ -35,7 +35,7 @@ memory of the processor's to wait in, the tiny VAE's weights must be here, the G
 _WORDS = {"resolution": "size"}
 
 _NOT_COUNTED = {
-    "attention_slicing", "cuda_graphs", "onnx_engine", "sequential_cpu_offload", "torch_compile", "weight_prepacking",
+    "attention_slicing", "cuda_graphs", "onnx_engine", "sequential_cpu_offload", "torch_compile",
 }  # fmt: skip
 
 

@@ -140,8 +140,8 @@ class GenerationSettings(Config):
     num_inference_steps: of the whole noise schedule; a strength s runs the last int(num_inference_steps * s) of them.
     scheduler: None is the model's own. strength: 0..1, how far what the photo shows is noised; hole_strength: the same
     where it shows nothing. guidance_start, guidance_end, control_guidance_start, control_guidance_end: 0..1, the part
-    of the steps run with guidance (where guidance_scale is above 1) and with ControlNet. controlnet_interval: ControlNet
-    runs at every n-th of those, and its features are reused between. size: pixels a side that diffusion works at.
+    of the steps run with guidance (where guidance_scale is above 1) and with ControlNet. controlnet_interval:
+    ControlNet runs at every n-th of those, its features are reused between. size: pixels a side of diffusion's picture.
     batch_size: angles denoised together; None is as many as there are.
     """
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from sdaug.config import ModelSettings
-from sdaug.measure.environment import version
 from sdaug.diffusion.weights import WeightsError, locate
+from sdaug.measure.environment import version
 
 IMPORTS = (
     "from diffusers import StableDiffusionPipeline",

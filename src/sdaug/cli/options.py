@@ -12,6 +12,7 @@ from sdaug.config import DEFAULT_MODEL, RunSettings
 from sdaug.face.photo import read_photo
 from sdaug.packs import PackError
 from sdaug.photos import photo_path
+from sdaug.recipes import RECIPES
 from sdaug.types import Photo, PhotoError, Reason
 
 PACK_VARIABLE = "SDAUG_FACE_PACK"
@@ -44,6 +45,8 @@ def generation_options(command: Callable[..., Any]) -> Callable[..., Any]:
                          help="What decides; the other's answer is recorded too."),
             click.option("--budget-gb", type=click.FloatRange(0, min_open=True), default=None,
                          help="GB (10^9 bytes) that diffusion's tensors may take, as counted before loading."),
+            click.option("--recipe", type=click.Choice(list(RECIPES)), default=None,
+                         help="Recommended steps and levers; by default 20 steps and none."),
             click.option("--strict", is_flag=True, help="Fail rather than fall back to another rung."),
         ]
     ):  # fmt: skip
@@ -60,14 +63,15 @@ cohort_option = click.option(
 
 @contextmanager
 def exit_status(photos: str, *usage: type[Exception]) -> Iterator[None]:
-    """Errors of making images as a command's end: 1 where a photo is refused, generation fails or memory runs out, 2 for
-    a face pack or cohort that does not exist and for what else `usage` names. `photos`: what the message calls the
-    photo."""
+    """Errors of making images as a command's end: 1 where a photo is refused, generation fails, a lever does not apply
+    or memory runs out, 2 for a face pack or cohort that does not exist and for what else `usage` names. `photos`: what
+    the message calls the photo."""
     from sdaug.cohort import CohortError
     from sdaug.diffusion.budget import BudgetTooSmall
     from sdaug.diffusion.descent import out_of_memory
     from sdaug.diffusion.weights import WeightsError
     from sdaug.ladder import GenerationFailed
+    from sdaug.levers import LeverSkipped
 
     try:
         yield
@@ -77,6 +81,8 @@ def exit_status(photos: str, *usage: type[Exception]) -> Iterator[None]:
         raise pack_failure(error) from error
     except (WeightsError, GenerationFailed, BudgetTooSmall) as error:
         raise click.ClickException(f"{error.reason.value}: {error}") from error
+    except LeverSkipped as error:
+        raise click.ClickException(f"a lever does not apply: {error}") from error
     except (CohortError, *usage) as error:
         raise click.UsageError(str(error)) from error
     except Exception as error:
@@ -87,13 +93,15 @@ def exit_status(photos: str, *usage: type[Exception]) -> Iterator[None]:
 
 def run_settings(options: dict[str, Any]) -> RunSettings:
     """The settings that `generation_options` describe."""
+    recipe = RECIPES.get(options["recipe"], {"generation": {}, "levers": {}})
     return RunSettings(
         backend=options["backend"],
         pack=options["pack"],
         strict=options["strict"],
         budget_gb=options["budget_gb"],
         model={"model_id": options["model_id"], "device": options["device"]},  # type: ignore[arg-type]
-        generation={"num_angles": options["num_angles"], "seed": options["seed"]},  # type: ignore[arg-type]
+        generation=recipe["generation"] | {"num_angles": options["num_angles"], "seed": options["seed"]},
+        levers=recipe["levers"],
         gate={"rule": options["gate_rule"]},  # type: ignore[arg-type]
     )
 

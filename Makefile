@@ -1,6 +1,6 @@
 # Every target does its own set-up: `make demo` on a machine with Python and a package registry is enough.
 # Another Python: `PYTHON=python3.12 make install`. Without PYTHON, an existing .venv keeps the Python it was made with.
-.PHONY: install demo test test-core test-notebooks check lab constraints
+.PHONY: install demo test test-core test-notebooks check soak lab constraints
 .DELETE_ON_ERROR:
 
 ifeq ($(origin PYTHON),undefined)
@@ -55,6 +55,10 @@ check: $(STAMP)
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/requirements_genai.py --check
+
+# The long proofs, of which `make test` runs a small version each; about a quarter of an hour.
+soak: $(STAMP)
+	$(BIN)/python -m sdaug.soak --out experiments/results/soak.json
 
 lab: $(STAMP)
 	$(BIN)/jupyter lab --notebook-dir notebooks

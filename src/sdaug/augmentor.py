@@ -17,7 +17,7 @@ from sdaug.face.photo import photo_from_array
 from sdaug.gate import Gate, load_measures, open_gate, overall
 from sdaug.ladder import climb_down
 from sdaug.measure.environment import environment
-from sdaug.measure.memory import meters, watch
+from sdaug.measure.memory import give_back, meters, watch
 from sdaug.packs import FacePack, check_pack, load_pack
 from sdaug.synthesis.control import control_image
 from sdaug.synthesis.stage import Stage, set_stage
@@ -187,6 +187,7 @@ class GenerativeAugmentor:
         """Gives the memory back. The augmentor stays usable and loads again at its next use."""
         self._close_generator()
         self._close_pack()
+        give_back()
 
     def _close_generator(self) -> None:
         if self._loaded is not None:

@@ -4,6 +4,7 @@ No two of them measure the same thing. On a GPU with memory of its own `cuda_*` 
 rest the processor's; where memory is unified (a Jetson), all of them count parts of one and the same memory.
 """
 
+import ctypes
 import gc
 import importlib.util
 import os
@@ -123,11 +124,41 @@ def unified_memory(root: Path = ROOT) -> bool | None:
 
 
 def give_back() -> None:
-    """Gives back what nothing refers to any more: Python's garbage, the unused part of PyTorch's pool on the GPU."""
+    """Gives back what nothing refers to any more: Python's garbage, the unused part of PyTorch's pool on the GPU, and
+    free pages of the heap, which glibc otherwise keeps for this process (MediaPipe's threads leave many behind)."""
     gc.collect()
     torch = _torch_with_gpu()
     if torch is not None:
         torch.cuda.empty_cache()
+    glibc = _glibc("malloc_trim")
+    if glibc is not None:
+        glibc.malloc_trim(0)
+
+
+def heap_in_use() -> int | None:
+    """Bytes that this process has allocated and not freed, by glibc's own count; what leaks shows here, whatever pages
+    the heap keeps. None without glibc 2.33 or later."""
+    glibc = _glibc("mallinfo2")
+    if glibc is None:
+        return None
+    glibc.mallinfo2.restype = _Mallinfo
+    info = glibc.mallinfo2()
+    return info.uordblks + info.hblkhd
+
+
+class _Mallinfo(ctypes.Structure):
+    """mallinfo(3)."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()
+    ]
+
+
+def _glibc(function: str) -> Any:
+    """The C library of this process if it has `function`, else None."""
+    library = ctypes.CDLL(None)
+    return library if hasattr(library, function) else None
 
 
 def _sampled(root: Path) -> dict[str, int | None]:

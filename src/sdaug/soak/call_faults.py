@@ -32,7 +32,7 @@ def all_faults() -> Iterator[Fault]:
 
 
 def problems_of(fault: Fault) -> list[str]:
-    """What goes wrong under `fault`, nothing if all is well. Leaves no trace of its own."""
+    """What goes wrong under `fault`, nothing if all is well."""
     generator = load_generator(ModelSettings(model_id="random", device="cpu"), {})
     try:
         return list(_problems(generator, fault))

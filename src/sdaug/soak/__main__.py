@@ -1,0 +1,76 @@
+"""`python -m sdaug.soak --out FILE [--only PART ...]`: the long proofs, each in a process of its own."""
+
+import argparse
+import logging
+import multiprocessing
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from sdaug.measure.environment import environment
+from sdaug.record import write_json
+from sdaug.soak.parts import PARTS
+
+SCHEMA = "sdaug.soak/1"
+
+
+def soak(names: list[str]) -> dict[str, Any]:
+    """The result file's content: what each part found, and of which code, when and where."""
+    found = {}
+    for name in names:
+        print(f"{name} ...", flush=True)
+        # A process of its own each: what one part leaves behind is no other's.
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as alone:
+            found[name] = alone.submit(run_part, name).result()
+        print(f"{name}: {'passed' if found[name]['passed'] else 'FAILED'} in {found[name]['seconds']} s", flush=True)
+    return {
+        "schema": SCHEMA,
+        "commit": commit(),
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "machine": environment(),
+        "passed": all(part["passed"] for part in found.values()),
+        "parts": found,
+    }
+
+
+def run_part(name: str) -> dict[str, Any]:
+    """One part, with the seconds it took."""
+    logging.getLogger("sdaug").setLevel(logging.ERROR)
+    started = time.perf_counter()
+    return PARTS[name]() | {"seconds": round(time.perf_counter() - started, 1)}
+
+
+def commit() -> dict[str, Any] | None:
+    """The checkout that this code lies in; None where it is none. clean: no tracked file differs from it."""
+    commands = ["git", "rev-parse", "HEAD"], ["git", "status", "--porcelain", "--untracked-files=no"]
+    try:
+        head, changed = (
+            subprocess.run(
+                command, cwd=Path(__file__).parent, check=True, capture_output=True, text=True
+            ).stdout.strip()
+            for command in commands
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return {"sha": head, "clean": not changed}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit status 1 where a part failed."""
+    parser = argparse.ArgumentParser(prog="python -m sdaug.soak", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="where the result goes")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="these parts")
+    options = parser.parse_args(arguments)
+    result = soak(options.only)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    write_json(options.out, result)
+    print(f"{'passed' if result['passed'] else 'FAILED'}: {options.out}")
+    return 0 if result["passed"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

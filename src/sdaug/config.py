@@ -213,7 +213,7 @@ class RunSettings(Config):
     generation: GenerationSettings = GenerationSettings()
     gate: GateSettings = GateSettings()
     min_source_face_px: float = Field(default=60.0, gt=0)
-    budget_gb: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    budget_gb: float | None = Field(default=None, gt=0, allow_inf_nan=False, strict=True)
     strict: bool = False
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@ import pytest
 
 from sdaug.config import RunSettings
 from sdaug.soak import __main__ as soaking
+from sdaug.soak import parts
 from sdaug.soak.call_faults import all_faults
 from sdaug.soak.endurance import LIMIT, Growth, endure, load_generate_cleanup
 from sdaug.soak.load_faults import all_load_faults
@@ -53,14 +54,14 @@ def test_every_stage_chunk_depth_and_wording_is_in_the_full_run():
 
 def test_the_result_says_of_which_code_when_and_where(tmp_path, monkeypatch):
     monkeypatch.setattr(soaking, "ProcessPoolExecutor", Here)
-    monkeypatch.setitem(soaking.PARTS, "endurance", lambda: {"passed": True, "rounds": 1})
+    monkeypatch.setitem(parts.PARTS, "endurance", lambda: {"passed": True, "rounds": 1})
     out = tmp_path / "results" / "soak.json"
     assert soaking.main(["--out", str(out), "--only", "endurance"]) == 0
     result = json.loads(out.read_text())
     assert result["schema"] == "sdaug.soak/1" and result["passed"] is True and result["machine"]["cores"] >= 1
     assert result["parts"]["endurance"]["rounds"] == 1 and result["parts"]["endurance"]["seconds"] >= 0
     assert result["commit"] is None or len(result["commit"]["sha"]) == 40
-    monkeypatch.setitem(soaking.PARTS, "endurance", lambda: {"passed": False})
+    monkeypatch.setitem(parts.PARTS, "endurance", lambda: {"passed": False})
     assert soaking.main(["--out", str(out), "--only", "endurance"]) == 1
     assert json.loads(out.read_text())["passed"] is False
 

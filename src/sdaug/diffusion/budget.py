@@ -171,7 +171,8 @@ def _exclude(levers: Levers) -> bool:
 
 
 def _needed(settings: RunSettings, asked: Levers, pulled: Levers, batch: int, limit: float) -> Levers:
-    for name in list(pulled):
+    """`pulled` without what is needless once a later one is pulled, those that change the picture most tried first."""
+    for name in reversed(list(pulled)):
         fewer = {other: options for other, options in pulled.items() if other != name}
         if counted(settings, asked | fewer, batch).bytes <= limit:
             pulled = fewer

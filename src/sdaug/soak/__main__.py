@@ -1,11 +1,9 @@
 """`python -m sdaug.soak --out FILE [--only PART ...]`: the long proofs, each in a process of its own."""
 
 import argparse
-import logging
 import multiprocessing
 import subprocess
 import sys
-import time
 from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import Any
 
 from sdaug.measure.environment import environment
 from sdaug.record import write_json
-from sdaug.soak.parts import PARTS
+from sdaug.soak.parts import PARTS, run_part
 
 SCHEMA = "sdaug.soak/1"
 
@@ -35,13 +33,6 @@ def soak(names: list[str]) -> dict[str, Any]:
         "passed": all(part["passed"] for part in found.values()),
         "parts": found,
     }
-
-
-def run_part(name: str) -> dict[str, Any]:
-    """One part, with the seconds it took."""
-    logging.getLogger("sdaug").setLevel(logging.ERROR)
-    started = time.perf_counter()
-    return PARTS[name]() | {"seconds": round(time.perf_counter() - started, 1)}
 
 
 def commit() -> dict[str, Any] | None:

@@ -1,6 +1,8 @@
 """The parts of the soak, each with what it found."""
 
 import gc
+import logging
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -34,6 +36,13 @@ def out_of_memory_while_loading() -> dict[str, Any]:
 PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     part.__name__: part for part in (endurance, out_of_memory_in_a_call, out_of_memory_while_loading)
 }
+
+
+def run_part(name: str) -> dict[str, Any]:
+    """One part, with the seconds it took."""
+    logging.getLogger("sdaug").setLevel(logging.ERROR)
+    started = time.perf_counter()
+    return PARTS[name]() | {"seconds": round(time.perf_counter() - started, 1)}
 
 
 def _cases(cases: Iterable[Any], problems_of: Callable[[Any], list[str]]) -> dict[str, Any]:

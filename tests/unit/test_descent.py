@@ -10,6 +10,7 @@ import torch
 
 from sdaug.config import GenerationSettings, ModelSettings, RunSettings
 from sdaug.diffusion import descent, steps
+from sdaug.diffusion.adapters import Adapters
 from sdaug.diffusion.descent import make, out_of_memory
 from sdaug.diffusion.generator import Job
 from sdaug.diffusion.load import load_generator
@@ -265,9 +266,6 @@ def test_a_network_that_failed_goes_when_its_generator_is_closed(generator):
     assert unet() is None
 
 
-# -- FaceID, whose embedding the pack may not have
-
-
 def test_a_strict_load_that_lacks_memory_is_not_tried_again(monkeypatch):
     calls = []
 
@@ -281,3 +279,27 @@ def test_a_strict_load_that_lacks_memory_is_not_tried_again(monkeypatch):
     assert len(calls) == 1
     assert obtain(RunSettings()).unavailable == (Reason.OUT_OF_MEMORY,)
     assert len(calls) == 4, "as asked, with fp8 storage, with offloading too"
+
+
+# -- a face adapter, whose embedding the pack may not have
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_face_adapter_that_the_pack_cannot_steer_is_left_out_and_recorded(monkeypatch, caplog, strict):
+    monkeypatch.setattr(
+        "sdaug.diffusion.load.load_adapters", lambda _, model: Adapters(embedding_dim=512 if model.face_id else None)
+    )
+    model = {"model_id": "random", "device": "cpu", "face_id": {}}
+    settings = RunSettings.model_validate({"pack": "./pack", "model": model, "strict": strict})
+    if strict:
+        with pytest.raises(ValueError, match="wants 512 numbers a face, the face pack's recogniser gives 128"):
+            obtain(settings, 128)
+        return
+    found = obtain(settings, 128)
+    assert found.generator.facts["degraded"] == ["face_adapter_misfit"] and found.generator.facts["adapters"] == {}
+    assert len(list(make(found.generator, jobs()[:1], SETTINGS))) == 1
+    assert obtain(settings, 128, found).generator is found.generator, "not loaded again"
+    fitting = obtain(settings, 512, found)
+    assert found.generator.pipeline.unet is None
+    assert fitting.generator.facts["degraded"] == [] and fitting.generator.adapters.embedding_dim == 512
+    fitting.close()

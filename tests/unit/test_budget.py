@@ -7,9 +7,11 @@ import pytest
 
 from sdaug.augmentor import GenerativeAugmentor
 from sdaug.config import RunSettings
-from sdaug.costmodel.memory import Peak
+from sdaug.costmodel.memory import Peak, Plan
 from sdaug.diffusion import budget, obtain
+from sdaug.diffusion import counted as remembering
 from sdaug.diffusion.budget import BudgetTooSmall, counted, fit, plan_of
+from sdaug.diffusion.counted import remembered_peak
 from sdaug.diffusion.generator import DiffusionGenerator
 from sdaug.types import Reason
 
@@ -45,7 +47,7 @@ def sizes(monkeypatch):
             weights,
         )
 
-    monkeypatch.setattr(budget, "allocated_peak", peak)
+    monkeypatch.setattr(budget, "remembered_peak", peak)
 
 
 # -- on the real architecture
@@ -58,6 +60,28 @@ def test_what_is_counted_is_the_full_size_architecture_and_fits():
     assert (missions.batch_size, missions.steps) == (5, ("vae_slicing", "free_vae_encoder"))
     assert missions.predicted_gb == pytest.approx(2.99, abs=0.03)
     assert json.loads(json.dumps(missions.facts))["meter"].startswith("counted")
+
+
+def test_a_count_is_remembered_for_as_long_as_the_same_code_would_count_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("SDAUG_CACHE", str(tmp_path))
+    calls = []
+
+    def count(plan):
+        calls.append(plan)
+        return Peak({"encode": 7, "denoise": plan.images}, {"unet": 5})
+
+    monkeypatch.setattr(remembering, "allocated_peak", count)
+    for images, expected in ((1, 1), (1, 1), (2, 2)):
+        assert remembered_peak(Plan(images=images)) == Peak({"encode": 7, "denoise": images}, {"unet": 5})
+        assert len(calls) == expected
+    for path in tmp_path.glob("peaks/*.json"):
+        path.write_text("{")
+    remembered_peak(Plan(images=1))
+    remembered_peak(Plan(images=1))
+    assert len(calls) == 3, "a damaged note is counted anew, once"
+    monkeypatch.setattr(remembering, "_counted_by", lambda: {"torch": "another"})
+    remembered_peak(Plan(images=1))
+    assert len(calls) == 4
 
 
 # -- with round numbers

@@ -6,7 +6,8 @@ from typing import Any
 
 from sdaug import plugins
 from sdaug.config import GenerationSettings, RunSettings
-from sdaug.costmodel.memory import Peak, Plan, allocated_peak
+from sdaug.costmodel.memory import Peak, Plan
+from sdaug.diffusion.counted import remembered_peak
 from sdaug.diffusion.lora import FEW_STEP
 from sdaug.diffusion.schedule import plan_steps
 from sdaug.diffusion.steps import SMALLER, TILE
@@ -79,8 +80,8 @@ class Fit:
 def fit(budget_gb: float, settings: RunSettings, *, available: Collection[str] = ("free_vae_encoder",)) -> Fit:
     """The least that has to be given up: in order of the resource ladder, and nothing that turns out not to be needed.
 
-    available: those levers of `CONDITIONAL` that can be had here. A plan takes a second or two to count, once a
-    process. Raises `BudgetTooSmall`.
+    available: those levers of `CONDITIONAL` that can be had here. A plan takes a second or two to count, once on a
+    machine. Raises `BudgetTooSmall`.
     """
     asked, limit = dict(settings.levers), budget_gb * 1e9
     most = _batch(settings, asked)
@@ -106,7 +107,7 @@ def fit(budget_gb: float, settings: RunSettings, *, available: Collection[str] =
 def counted(settings: RunSettings, levers: Levers, batch: int) -> Peak:
     """Tensors of the full-size pipeline with `levers`, `batch` angles at once; without a face adapter's."""
     plan = plan_of(settings, levers, batch)
-    peak = allocated_peak(plan)
+    peak = remembered_peak(plan)
     return _offloaded(peak) if "model_cpu_offload" in levers else peak
 
 

@@ -36,13 +36,12 @@ def soak(names: list[str]) -> dict[str, Any]:
 
 
 def commit() -> dict[str, Any] | None:
-    """The checkout that this code lies in; None where it is none. clean: no tracked file differs from it."""
-    commands = ["git", "rev-parse", "HEAD"], ["git", "status", "--porcelain", "--untracked-files=no"]
+    """The checkout that this code lies in; None where it is none. clean: none of the package's files differs from it."""
+    package = Path(__file__).parents[1]
+    commands = ["git", "rev-parse", "HEAD"], ["git", "status", "--porcelain", "."]
     try:
         head, changed = (
-            subprocess.run(
-                command, cwd=Path(__file__).parent, check=True, capture_output=True, text=True
-            ).stdout.strip()
+            subprocess.run(command, cwd=package, check=True, capture_output=True, text=True).stdout.strip()
             for command in commands
         )
     except (OSError, subprocess.CalledProcessError):

@@ -18,7 +18,7 @@ SCHEMA = "sdaug.soak/1"
 
 def soak(names: list[str]) -> dict[str, Any]:
     """The result file's content: what each part found, and of which code, when and where."""
-    found = {}
+    code, found = commit(), {}
     for name in names:
         print(f"{name} ...", flush=True)
         # A process of its own each: what one part leaves behind is no other's.
@@ -27,7 +27,7 @@ def soak(names: list[str]) -> dict[str, Any]:
         print(f"{name}: {'passed' if found[name]['passed'] else 'FAILED'} in {found[name]['seconds']} s", flush=True)
     return {
         "schema": SCHEMA,
-        "commit": commit(),
+        "commit": code,
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "machine": environment(),
         "passed": all(part["passed"] for part in found.values()),
@@ -36,7 +36,7 @@ def soak(names: list[str]) -> dict[str, Any]:
 
 
 def commit() -> dict[str, Any] | None:
-    """The checkout that this code lies in; None where it is none. clean: none of the package's files differs from it."""
+    """The checkout that this code lies in; None where it is none. clean: no file of the package differs."""
     package = Path(__file__).parents[1]
     commands = ["git", "rev-parse", "HEAD"], ["git", "status", "--porcelain", "."]
     try:

@@ -62,13 +62,14 @@ def fails_until(generator, step: str):
     generator.pipeline.unet.conv_out.register_forward_pre_hook(fail)
 
 
-# -- no angle lost, nothing alive, the next call works: every stage, chunk, depth and wording of the error
+# -- no angle lost, nothing alive, the next call works: every stage, chunk, depth and wording of the error at least once
+# (`make soak` has them all)
 
 CASES = [
     Fault(stage, CHUNKS[chunk], until, KINDS[(i + j) % len(KINDS)])
     for i, stage in enumerate(STAGES)
     for j, (chunk, until) in enumerate(
-        [("first", "once"), ("middle", "batch_size"), ("last", "fp8_storage"), (list(CHUNKS)[i % 3], "always")]
+        [("first", "once"), ("middle", "batch_size"), [("last", "fp8_storage"), (list(CHUNKS)[i % 3], "always")][i % 2]]
     )
 ]
 

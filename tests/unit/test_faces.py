@@ -208,7 +208,7 @@ def test_a_pack_is_named_or_a_folder(tmp_path):
 
 def test_a_known_pack_that_is_absent_says_where_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    with pytest.raises(PackError, match="'buffalo_l' is not on this machine.*FaceAnalysis"):
+    with pytest.raises(PackError, match="'buffalo_l' is not on this machine.*sdaug models pull buffalo_l"):
         load_pack("buffalo_l")
 
 

@@ -104,7 +104,14 @@ def test_diffusion_that_makes_noise_earns_no_view(astronaut, astronaut_face, emb
         noise = np.random.default_rng(0).integers(0, 256, (512, 512, 3), dtype=np.uint8)
         return iter([Generated(job.index, noise, noise, Evaluations(1, 0, 1, 0), 2) for job in jobs])
 
-    fake = SimpleNamespace(generate=generate, close=lambda: asked.append("closed"), settings_for=lambda given: given)
+    placed = SimpleNamespace(placed=True)
+    fake = SimpleNamespace(
+        generate=generate,
+        close=lambda: asked.append("closed"),
+        settings_for=lambda given: given,
+        pipeline=placed,
+        facts={},
+    )
     monkeypatch.setattr(arms, "VIEW_YAWS", (30.0,))
     monkeypatch.setattr("sdaug.diffusion.load.load_generator", lambda model, levers: fake)
     shots = [sample("b", 40.0), sample("c", 60.0), sample("d", 70.0), Sample("a", astronaut, astronaut_face)]

@@ -253,7 +253,9 @@ class GenerativeAugmentor:
 
         asked = {"generation": generation or self.settings.generation, "levers": self._levers_here()}
         face_dim = self.pack.recognisers[0].dim if self.settings.model.face_id else None
-        self._loaded = obtain(self.settings.model_copy(update=asked), face_dim, self._loaded)
+        # Not ours while it is looked at: what will not do is closed, whatever comes of the next one.
+        loaded, self._loaded = self._loaded, None
+        self._loaded = obtain(self.settings.model_copy(update=asked), face_dim, loaded)
         return self._loaded
 
     def _levers_here(self) -> dict[str, dict[str, Any]]:

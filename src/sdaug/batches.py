@@ -28,24 +28,22 @@ class Batches:
     ):
         self._generator, self._settings, self._identity, self._strict = generator, settings, identity, strict
         self._jobs = {job.index: job for job in jobs}
-        self._first = self._make(list(jobs), settings)
+        self._first = self._make(list(jobs), 1.0)
 
     @property
     def untrained(self) -> bool:
         """Whether the weights are random."""
         return self._generator.facts["random"]
 
-    def _make(self, jobs: list[Job], settings: GenerationSettings) -> Iterator[Made]:
-        return make(self._generator, jobs, settings, identity=self._identity, strict=self._strict)
+    def _make(self, jobs: list[Job], share: float) -> Iterator[Made]:
+        return make(self._generator, jobs, self._settings, identity=self._identity, share=share, strict=self._strict)
 
     def __call__(self, index: int, share: float) -> Diffused:
         started = time.perf_counter()
         if share == 1.0:
             made = next(self._first)
         else:
-            less = self._settings.model_copy(update={"strength": self._settings.strength * share})
-            less = less.model_copy(update={"hole_strength": self._settings.hole_strength * share})
-            made = next(self._make([self._jobs[index]], less))
+            made = next(self._make([self._jobs[index]], share))
         waited_s = time.perf_counter() - started
         result = made.result
         assert result is None or result.index == index, f"angle {index} was asked for, {result.index} came"

@@ -94,7 +94,12 @@ def test_stocks_networks_hold_the_same_weights_in_other_objects():
     pipe = stock_pipeline(parts, CPU)
     parts.controlnet.controlnet_cond_embedding = torch.nn.Identity()
     assert pipe.controlnet.controlnet_cond_embedding is hint and pipe.unet is not parts.unet
-    assert pipe.unet.conv_in.weight is parts.unet.conv_in.weight
+    assert pipe.unet.conv_in.weight.data_ptr() == parts.unet.conv_in.weight.data_ptr()
+    before = pipe.unet.conv_in.weight.stride()
+    parts.unet.to(memory_format=torch.channels_last)
+    parts.vae.to(torch.float16)
+    assert pipe.unet.conv_in.weight.stride() == before != parts.unet.conv_in.weight.stride()
+    assert pipe.vae.encoder.conv_in.weight.dtype == torch.float32
 
 
 def test_the_report_has_every_figure_with_its_interval_and_baseline(monkeypatch):

@@ -127,7 +127,7 @@ def test_one_thing_is_given_up_after_the_other(generator, caplog):
     assert {one.steps for one in made} == {(Reason.OUT_OF_MEMORY,)}
     assert len([r for r in caplog.records if "out of memory; from now on with" in r.message]) == len(taken)
     pipeline = generator.pipeline
-    assert type(pipeline.vae).__name__ == "AutoencoderTiny" and pipeline.call["size"] == 384
+    assert type(pipeline.vae).__name__ == "AutoencoderTiny" and pipeline.caps["size"] == 384
     assert pipeline.unet.conv_in.weight.dtype == torch.float8_e4m3fn
 
 

@@ -183,7 +183,7 @@ def test_the_photo_is_encoded_once_and_the_control_image_once_a_batch(own_genera
 def test_denoising_steps_are_steps_times_strength_but_at_least_one(generator, steps, strength, run):
     calls = []
     hook = generator.pipeline.unet.register_forward_hook(lambda *_: calls.append(1))
-    result = made(generator, num_inference_steps=steps, hole_strength=strength)
+    result = made(generator, num_inference_steps=steps, strength=strength, hole_strength=strength)
     hook.remove()
     assert len(calls) == run == result.evaluations.unet
 
@@ -316,3 +316,52 @@ def test_what_the_safety_checker_objects_to_is_never_a_picture(generator):
     results = list(replace(generator, flags=flags).generate(jobs(3), settings()))
     assert [result.failure for result in results] == [None, Reason.UNSAFE_IMAGE, None]
     assert results[1].image is None and asked == [((1, SIDE, SIDE, 3), np.dtype(np.uint8))] * 3
+
+
+@pytest.mark.parametrize("scheduler", [None, "ddim_trailing", "euler", "dpmsolver++", "lcm"])
+def test_an_angle_of_another_strength_comes_out_the_same_alone(generator, scheduler):
+    """One angle that the photo shows whole, beside one that it does not show at all."""
+    seen = [Job(0, view(seed=0, valid=1.0), control()), Job(1, view(seed=1, valid=0.0), control())]
+    chosen = settings(num_inference_steps=10, scheduler=scheduler, guidance_scale=7.5, guidance_end=0.5)
+    chosen = chosen.model_copy(update={"control_guidance_end": 0.6, "controlnet_interval": 2})
+    together = list(generator.generate(seen, chosen))
+    for job, made_together in zip(seen, together, strict=True):
+        (alone,) = generator.generate([job], chosen)
+        assert np.abs(alone.diffused.astype(int) - made_together.diffused).max() <= 1
+    assert [result.evaluations.unet for result in together] == [9, 9]
+
+
+def test_a_place_takes_as_many_steps_as_an_image_of_its_strength(generator):
+    """A whole image at the strength of what the photo shows is what that part is in a mixed one."""
+    shown = Job(0, view(valid=1.0), control())
+    (mixed,) = generator.generate([shown], settings(num_inference_steps=10, strength=0.3, hole_strength=0.9))
+    (plain,) = generator.generate([shown], settings(num_inference_steps=10, strength=0.3, hole_strength=0.3))
+    assert plain.evaluations.unet == 3 and mixed.evaluations.unet == 9
+    assert np.abs(mixed.diffused.astype(int) - plain.diffused).max() <= 1
+
+
+def test_a_cap_lowers_what_is_asked_for_and_never_raises_it(own_generator):
+    own_generator.pipeline.caps.update(batch_size=3, size=128)
+    assert own_generator.settings_for(settings(size=512)).size == 128
+    assert own_generator.settings_for(settings(size=64, batch_size=1)).model_dump().items() >= {
+        "size": 64, "batch_size": 1,
+    }.items()  # fmt: skip
+    assert own_generator.settings_for(settings()).batch_size == 3
+
+
+def test_a_second_try_asks_for_less_whoever_has_set_the_strength(own_generator):
+    own_generator.pipeline.hold(hole_strength=0.8)
+    (less,) = own_generator.generate(jobs(1), settings(num_inference_steps=10), share=0.5)
+    assert less.evaluations.unet == 4
+
+
+def test_infinite_latents_are_no_picture_even_where_the_decoder_would_make_one(own_generator):
+    from sdaug.diffusion.random_model import random_tiny_vae
+
+    own_generator.pipeline.vae = random_tiny_vae("float32")[0]
+
+    def spoil(_, __, output):
+        output[0][0, 0, 0, 0] = float("inf")
+
+    own_generator.pipeline.unet.register_forward_hook(spoil)
+    assert made(own_generator, scheduler="euler").failure is Reason.NOT_FINITE

@@ -99,7 +99,7 @@ def test_diffusion_that_makes_noise_earns_no_view(astronaut, astronaut_face, emb
     """What the gate refuses stays refused: the warp, which would pass, is an arm of its own."""
     asked = []
 
-    def generate(jobs, settings, *, identity):
+    def generate(jobs, settings, *, identity, share):
         asked.append([(job.index, job.view.pose.yaw_deg, job.control_image.shape) for job in jobs])
         noise = np.random.default_rng(0).integers(0, 256, (512, 512, 3), dtype=np.uint8)
         return iter([Generated(job.index, noise, noise, Evaluations(1, 0, 1, 0), 2) for job in jobs])

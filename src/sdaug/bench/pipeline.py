@@ -13,7 +13,7 @@ from sdaug.config import GenerationSettings, ModelSettings
 from sdaug.costmodel.architecture import build
 from sdaug.diffusion.components import Components
 from sdaug.diffusion.generator import DiffusionGenerator, Job
-from sdaug.diffusion.load import assemble, choose_device, install
+from sdaug.diffusion.load import assemble, choose_device, encoded_prompts, install
 from sdaug.diffusion.source import SourceCache
 from sdaug.diffusion.weights import load_components
 from sdaug.measure.clock import Ratio, paired_ratio
@@ -119,6 +119,10 @@ def bench_pipeline(
     steps = steps or (STOCK.num_inference_steps if on_gpu else 2)
     batches = Batches(5, 5) if on_gpu else Batches(1, 2)
     parts = load_components(model, levers.get("precision", {}).get("dtype", "float32"))
+    prompts = encoded_prompts(parts, None)
+    parts = replace(parts, prompt_embeds=prompts.positive, negative_prompt_embeds=prompts.negative)
+    for network in (parts.unet, parts.controlnet, parts.vae):  # before the twins, which then share what is there
+        network.to(device)
     pipe = stock_pipeline(parts, device)
     generator = _ours(parts, levers, device)
     tiny = _with_tiny_vae(generator)

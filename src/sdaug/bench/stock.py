@@ -50,7 +50,15 @@ def stock_image(
 
 
 def _twin(network: Any) -> Any:
-    """The same parameters under another module object; its children are shared."""
+    """The same numbers in memory under other modules and parameters: what a lever does to the one, in place or by
+    another number format, does not reach the other."""
+    import torch
+
     twin = copy.copy(network)
-    twin._modules = dict(network._modules)
+    twin._modules = {name: child if child is None else _twin(child) for name, child in network._modules.items()}
+    twin._parameters = {
+        name: weight if weight is None else torch.nn.Parameter(weight.data, requires_grad=False)
+        for name, weight in network._parameters.items()
+    }
+    twin._buffers = dict(network._buffers)
     return twin

@@ -101,7 +101,12 @@ def run_settings(options: dict[str, Any]) -> RunSettings:
         budget_gb=options["budget_gb"],
         model={"model_id": options["model_id"], "device": options["device"]},  # type: ignore[arg-type]
         generation=recipe["generation"] | {"num_angles": options["num_angles"], "seed": options["seed"]},
-        levers=recipe["levers"],
+        levers={
+            name: lever
+            for name, lever in recipe["levers"].items()
+            # The random models have no text encoder whose answer could be kept.
+            if name != "prompt_cache" or not options["model_id"].startswith("random")
+        },
         gate={"rule": options["gate_rule"]},  # type: ignore[arg-type]
     )
 

@@ -182,6 +182,8 @@ def _needed(settings: RunSettings, asked: Levers, pulled: Levers, batch: int, li
 
 def _fit(budget_gb: float, settings: RunSettings, asked: Levers, pulled: Levers, batch: int) -> Fit:
     levers = asked | pulled
+    if "angle_batch" in levers:  # it would hold what was asked for
+        levers |= {"angle_batch": {"batch_size": batch}}
     peak = counted(settings, levers, batch)
     words = [" ".join([_WORDS.get(name, name), *map(str, options.values())]) for name, options in pulled.items()]
     if batch < _batch(settings, asked):

@@ -44,12 +44,14 @@ def make(
     settings: GenerationSettings,
     *,
     identity: Identity | None = None,
+    share: float = 1.0,
     strict: bool = False,
 ) -> Iterator[Made]:
     """One `Made` for each job, in order, a batch at a time when its first is asked for.
 
-    A step down stays for the rest of the generator's life; `facts["resource_steps"]` lists them. strict: none is taken,
-    running out of memory is raised, without its traceback, which would keep tensors alive.
+    share: of the strengths, see `DiffusionGenerator.generate`. A step down stays for the rest of the generator's life;
+    `facts["resource_steps"]` lists them. strict: none is taken, running out of memory is raised as it came. No error
+    keeps tensors alive.
     """
     waiting = list(jobs)
     while waiting:
@@ -58,7 +60,7 @@ def make(
         problem, results = "", []
         try:
             place(generator.pipeline)
-            results = list(generator.generate(batch, settings, identity=identity))
+            results = list(generator.generate(batch, settings, identity=identity, share=share))
         except Exception as error:
             if not out_of_memory(error):
                 raise
@@ -149,8 +151,12 @@ def out_of_memory(error: BaseException) -> bool:
 
 _WORDS = (
     "NVML_SUCCESS == r",
-    "CUDA error: out of memory",
+    "out of memory",
+    "Cannot allocate memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_NOT_INITIALIZED",  # its workspace could not be had
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
     "Failed to allocate memory for requested buffer",
     "Insufficient memory",
 )

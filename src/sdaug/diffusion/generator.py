@@ -15,7 +15,7 @@ from sdaug.diffusion.loop import Conditions, Identity, Start, denoise
 from sdaug.diffusion.schedule import Evaluations, evaluations, plan_steps
 from sdaug.diffusion.schedulers import choose_scheduler
 from sdaug.diffusion.source import SourceCache, decode, draw, seeds, to_pixels, to_tensor
-from sdaug.diffusion.strength import first_steps, kept, strength_map
+from sdaug.diffusion.strength import first_steps, kept, number_of_steps, strength_map
 from sdaug.levers import Pipeline
 from sdaug.types import Reason, View
 
@@ -65,12 +65,18 @@ class DiffusionGenerator:
     sources: SourceCache = field(default_factory=SourceCache)
 
     def generate(
-        self, jobs: Sequence[Job], settings: GenerationSettings, *, identity: Identity | None = None
+        self,
+        jobs: Sequence[Job],
+        settings: GenerationSettings,
+        *,
+        identity: Identity | None = None,
+        share: float = 1.0,
     ) -> Iterator[Generated]:
         """One result for each job, in order, a batch of `settings.batch_size` at a time, each when it is asked for.
 
         Every view is square, its side a multiple of 8. Noise depends on seed and index only, so an angle comes out the
         same (but for the last bit) however many others are asked for, and alone.
+        share: of both strengths, whoever has set them; a second try asks for less.
         identity: from `self.identity`, needed where a face adapter is loaded and refused elsewhere.
         Raises `ValueError` at once for images of the wrong shape. Running out of memory is raised when it happens; the
         jobs of that batch can be given again.
@@ -85,6 +91,8 @@ class DiffusionGenerator:
             _check_image(f"view {job.index}", job.view.image, side)
             _check_image(f"control image {job.index}", job.control_image, side)
         settings = self.settings_for(settings)
+        less = {name: getattr(settings, name) * share for name in ("strength", "hole_strength")}
+        settings = settings.model_copy(update=less)
         most = settings.batch_size or len(jobs)
         batches = [jobs[i : i + most] for i in range(0, len(jobs), most)]
         return (made for batch in batches for made in self._batch(batch, settings, identity))
@@ -94,8 +102,11 @@ class DiffusionGenerator:
         return self.adapters.identity(embedding, self.pipeline.dtype, self.pipeline.device)
 
     def settings_for(self, settings: GenerationSettings) -> GenerationSettings:
-        """What is run when `settings` are asked for: those that a lever holds stand."""
-        return GenerationSettings.model_validate(settings.model_dump() | self.pipeline.call)
+        """What is run when `settings` are asked for: those that a lever holds stand, none is above its cap."""
+        asked = settings.model_dump() | self.pipeline.call
+        for name, most in self.pipeline.caps.items():
+            asked[name] = most if asked[name] is None else min(asked[name], most)
+        return GenerationSettings.model_validate(asked)
 
     def _batch(self, jobs: Sequence[Job], settings: GenerationSettings, identity: Identity | None) -> list[Generated]:
         import torch
@@ -108,6 +119,8 @@ class DiffusionGenerator:
                 done()
 
     def _made(self, jobs: Sequence[Job], settings: GenerationSettings, identity: Identity | None) -> list[Generated]:
+        import torch
+
         pipeline, n = self.pipeline, settings.num_inference_steps
         stay = [kept(job.view.valid) for job in jobs]
         small = [_resized(share, settings.size) for share in stay]
@@ -117,11 +130,19 @@ class DiffusionGenerator:
         source, noise = draw(pipeline, posteriors, generators)
         scheduler = choose_scheduler(pipeline.scheduler, settings.scheduler)
         conditions = Conditions(*self._prompts(), self._hints(jobs, settings), identity)
-        latents = denoise(pipeline, scheduler, Start(source, noise, begins), conditions, settings, generators)
-        counted = evaluations(plan_steps(n - min(int(begins.min()), n - 1), settings))
+        # Of the settings and not of these views: what an angle gets must not depend on which others are beside it.
+        first = n - number_of_steps(max(settings.strength, settings.hole_strength), n)
+        start = Start(source, noise, begins, first=first)
+        latents = denoise(pipeline, scheduler, start, conditions, settings, generators)
+        counted = evaluations(plan_steps(len(scheduler.timesteps) - first * scheduler.order, settings))
         made = [Generated(job.index, None, None, counted, len(jobs)) for job in jobs]
+        # A tiny VAE's decoder squashes infinity into a colour.
+        finite = [bool(torch.isfinite(latent).all()) for latent in latents]
         for i, pixels in enumerate(decode(pipeline, latents)):
-            made[i] = self._result(made[i], jobs[i].view, stay[i], pixels)
+            if finite[i]:
+                made[i] = self._result(made[i], jobs[i].view, stay[i], pixels)
+            else:
+                made[i] = _failed(made[i], Reason.NOT_FINITE, "not all latents are finite")
         return made
 
     def _result(self, blank: Generated, view: View, stays: np.ndarray, pixels: Any) -> Generated:

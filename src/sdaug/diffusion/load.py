@@ -43,7 +43,7 @@ def load_generator(model: ModelSettings, levers: dict[str, dict[str, Any]]) -> D
     pipeline = assemble(parts, device)
     pipeline.call.update(adapters.call)
     install(pipeline, list(chosen.values()))
-    prompts = _prompts(parts, pipeline.prompt_cache)
+    prompts = encoded_prompts(parts, pipeline.prompt_cache)
     facts = {
         "model_id": model.model_id,
         "revision": model.pinned_revision,
@@ -133,7 +133,8 @@ def place(pipeline: Pipeline) -> None:
         pipeline.placed = True
 
 
-def _prompts(parts: Components, cache: Path | None) -> Prompts:
+def encoded_prompts(parts: Components, cache: Path | None) -> Prompts:
+    """Both prompts' embeddings: the random models' own, the cache's, or encoded now."""
     if parts.text is None:
         return Prompts(parts.prompt_embeds, parts.negative_prompt_embeds, from_cache=False)
     return prompt_embeds(parts.text, PROMPT, NEGATIVE_PROMPT, cache)

@@ -38,14 +38,16 @@ class Start:
     """Where a batch starts from.
 
     source: (B, 4, h, w) tensor, the clean photo's latents. noise: the same shape, unit normal. first_steps: (B, h, w)
-    int, from `strength.first_steps`. pure_noise: places of the very first step start from noise alone and not from the
-    noised photo, as in diffusers' inpainting at strength 1.
+    int, from `strength.first_steps`. first: the step that the whole batch starts at, by default the earliest of those;
+    which windows a step is in, and what a multistep scheduler remembers, are counted from it. pure_noise: places of the
+    very first step start from noise alone and not from the noised photo, as in diffusers' inpainting at strength 1.
     """
 
     source: Any
     noise: Any
     first_steps: np.ndarray
     pure_noise: bool = False
+    first: int | None = None
 
 
 def denoise(
@@ -65,7 +67,7 @@ def denoise(
 
     n = settings.num_inference_steps
     scheduler.set_timesteps(n, device=pipeline.device)
-    first = min(int(start.first_steps.min()), n - 1)
+    first = min(int(start.first_steps.min()) if start.first is None else start.first, n - 1)
     timesteps = scheduler.timesteps[first * scheduler.order :]
     if hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(first * scheduler.order)
@@ -83,7 +85,7 @@ def denoise(
         prediction, residuals = _predict(pipeline, scheduler, latents, timestep, step, conditions, settings, residuals)
         latents = scheduler.step(prediction, timestep, latents, **keywords, return_dict=False)[0]
         if not uniform:
-            latents = _hold(scheduler, latents, start, timesteps, i, begins > min(first + i + 1, n - 1))
+            latents = _hold(scheduler, latents, start, timesteps, i, begins >= min(first + i + 1, n))
     return latents
 
 
@@ -139,7 +141,7 @@ def _for_batch(residuals: dict[str, Any], batch: int) -> dict[str, Any]:
     middle = residuals["mid_block_additional_residual"]
     if len(middle) == batch:
         return residuals
-    down = tuple(part[-batch:] for part in residuals["down_block_additional_residuals"])
+    down = [part[-batch:] for part in residuals["down_block_additional_residuals"]]
     return {"down_block_additional_residuals": down, "mid_block_additional_residual": middle[-batch:]}
 
 

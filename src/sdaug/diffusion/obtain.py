@@ -67,8 +67,10 @@ def obtain(settings: RunSettings, face_dim: int | None = None, loaded: Obtained 
     levers = settings.levers if chosen is None else chosen.levers
     if loaded is not None:
         same = (loaded.levers, loaded.face_dim) == (levers, face_dim)
-        if same and Reason.BUDGET_TOO_SMALL not in loaded.unavailable:
-            return replace(loaded, fit=chosen)
+        # Weights that were missing stay missing while this lasts; for memory another call may find enough.
+        lasting = loaded.unavailable and not settings.strict and Reason.WEIGHTS_MISSING in loaded.unavailable
+        if same and (loaded.generator is not None or lasting):
+            return replace(loaded, fit=chosen, load_s=0.0)
         loaded.close()
     if chosen is not None and chosen.steps:
         log.warning("for a budget of %g GB: %s", settings.budget_gb, ", ".join(chosen.steps))

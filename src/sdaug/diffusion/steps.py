@@ -56,7 +56,7 @@ def _one_image_in_the_vae(generator: DiffusionGenerator, _: GenerationSettings, 
 def _half_the_angles(generator: DiffusionGenerator, _: GenerationSettings, batch: int) -> str | None:
     if batch == 1:
         return None
-    generator.pipeline.call["batch_size"] = batch // 2
+    generator.pipeline.caps["batch_size"] = batch // 2
     return str(batch // 2)
 
 
@@ -72,16 +72,26 @@ def _another_vae(generator: DiffusionGenerator, _: GenerationSettings, __: int) 
     import torch
 
     lever, pipeline, old = _lever(generator, "tiny_vae"), generator.pipeline, generator.pipeline.vae
+    if not _rests(generator):
+        raise LeverSkipped("an offload lever moves the VAE that is there by hooks of its own")
     if not tiny_vae_is_here(random=pipeline.random):
         raise LeverSkipped(f"the weights of {lever.vae_id} are not on this machine")
     lever.apply(pipeline)
     pipeline.vae.use_slicing = old.use_slicing
+    if getattr(old, "use_tiling", False):
+        plugins.load("sdaug.levers", "vae_tiling", {"tile": TILE}).apply(pipeline)
     pipeline.placed = False
     place(pipeline)
     torch.nn.Module.to(old, "meta")
     generator.sources.posteriors.clear()  # they are the old one's
     generator.facts["parameters"]["vae"] = sum(p.numel() for p in pipeline.vae.parameters())
     return ""
+
+
+def _rests(generator: DiffusionGenerator) -> bool:
+    """Whether every network stays where it is."""
+    taken = {step.split()[0] for step in generator.facts["resource_steps"]}
+    return not {"model_cpu_offload", "sequential_cpu_offload"} & {*generator.facts["levers"], *taken}
 
 
 def _eight_bits(generator: DiffusionGenerator, _: GenerationSettings, __: int) -> str | None:
@@ -117,6 +127,7 @@ def _weights_elsewhere(generator: DiffusionGenerator, _: GenerationSettings, __:
     lever, pipeline = _lever(generator, "model_cpu_offload"), generator.pipeline
     if not pipeline.memory_of_its_own:
         raise LeverSkipped(f"{pipeline.device} has no memory of its own: offloading would free nothing")
+    pipeline.placed = False
     for network in pipeline.networks.values():
         torch.nn.Module.to(network, "cpu")
     lever.apply(pipeline)
@@ -126,7 +137,7 @@ def _weights_elsewhere(generator: DiffusionGenerator, _: GenerationSettings, __:
 def _smaller_pictures(generator: DiffusionGenerator, now: GenerationSettings, _: int) -> str | None:
     if now.size <= SMALLER:
         return None
-    generator.pipeline.call["size"] = SMALLER
+    generator.pipeline.caps["size"] = SMALLER
     return str(SMALLER)
 
 

@@ -48,7 +48,8 @@ def first_steps(strengths: np.ndarray, num_inference_steps: int) -> np.ndarray:
     array([20, 19, 11,  0])
     """
     n = num_inference_steps
-    begin = n - np.floor(n * strengths).astype(int)
+    # A strength that was mixed from two may lie a hair below the one it stands for, and must not lose a step to that.
+    begin = n - np.floor(n * strengths + 1e-4).astype(int)
     return np.where(strengths > 0, np.minimum(begin, n - 1), n)
 
 
@@ -58,4 +59,4 @@ def number_of_steps(strength: float, num_inference_steps: int) -> int:
     >>> [number_of_steps(0.45, 20), number_of_steps(0.3, 1)]
     [9, 1]
     """
-    return max(1, math.floor(num_inference_steps * strength))
+    return max(1, math.floor(num_inference_steps * strength + 1e-4))

@@ -51,7 +51,8 @@ class Pipeline:
     digests: sha256 of what each network was read from. read_vae_encoder: the VAE encoder's half of its state, by
     `dtype_name`; None where it cannot be read alone. read_tiny_vae: an AutoencoderTiny and its sha256, by hub id or
     folder, revision and `dtype_name`; None where there is none.
-    call: fields of GenerationSettings that stand whatever a call asks for; set by `hold`.
+    call: fields of GenerationSettings that stand whatever a call asks for; set by `hold`. caps: the most of a field
+    that is run, since memory ran out with more.
     encoding: what surrounds encoding the photo. after_call: what is done when a batch is through, or has failed.
     undo: what `close` has to call before it drops the networks.
     """
@@ -70,6 +71,7 @@ class Pipeline:
     read_vae_encoder: Callable[[Any], dict[str, Any]] | None = None
     read_tiny_vae: Callable[[str, str | None, Any], tuple[Any, str]] | None = None
     call: dict[str, Any] = field(default_factory=dict)
+    caps: dict[str, int] = field(default_factory=dict)
     encoding: Callable[[], AbstractContextManager[Any]] = nullcontext
     after_call: list[Callable[[], None]] = field(default_factory=list)
     undo: list[Callable[[], None]] = field(default_factory=list)

@@ -92,7 +92,8 @@ def record(device: Any, pool: Any, run: Callable[[], Any]) -> tuple[Callable[[],
                 run()
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=pool, stream=side):
+        # Other threads, a memory meter's say, may go on asking the driver.
+        with torch.cuda.graph(graph, pool=pool, stream=side, capture_error_mode="thread_local"):
             answer = run()
     return graph.replay, answer
 

@@ -21,7 +21,7 @@ STAGES: dict[LoadStage, str] = {
     "adapters": "load_adapters",
     "levers": "install",
     "placing": "place",
-    "prompts": "_prompts",
+    "prompts": "encoded_prompts",
 }
 LoadUntil = Literal["once", "always"]
 

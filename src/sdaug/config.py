@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 DEFAULT_MODEL = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 DEFAULT_CONTROLNET = "CrucibleAI/ControlNetMediaPipeFace"
 OPENPOSE_CONTROLNET = "lllyasviel/control_v11p_sd15_openpose"
+RANDOM_MODELS = ("random", "random-sd15")
+"""Names of models that nobody trained: a small one and one of SD1.5's size."""
+
 RENAMED_MODELS = {"runwayml/stable-diffusion-v1-5": DEFAULT_MODEL}
 """Hub names that no longer exist and what they became."""
 

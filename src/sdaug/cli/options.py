@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from sdaug.config import DEFAULT_MODEL, RunSettings
+from sdaug.config import DEFAULT_MODEL, RANDOM_MODELS, RunSettings
 from sdaug.face.photo import read_photo
 from sdaug.packs import PackError
 from sdaug.photos import photo_path
@@ -105,7 +105,7 @@ def run_settings(options: dict[str, Any]) -> RunSettings:
             name: lever
             for name, lever in recipe["levers"].items()
             # The random models have no text encoder whose answer could be kept.
-            if name != "prompt_cache" or not options["model_id"].startswith("random")
+            if name != "prompt_cache" or options["model_id"] not in RANDOM_MODELS
         },
         gate={"rule": options["gate_rule"]},  # type: ignore[arg-type]
     )

@@ -4,7 +4,7 @@ import logging
 import time
 from dataclasses import dataclass, field, replace
 
-from sdaug.config import ModelSettings, RunSettings
+from sdaug.config import RANDOM_MODELS, ModelSettings, RunSettings
 from sdaug.diffusion import load
 from sdaug.diffusion.budget import BudgetTooSmall, Fit, Levers, fit
 from sdaug.diffusion.components import WeightsError
@@ -17,8 +17,6 @@ from sdaug.measure.memory import give_back
 from sdaug.types import Reason
 
 log = logging.getLogger("sdaug.diffusion")
-
-RANDOM_MODELS = ("random", "random-sd15")
 
 LOADING_STEPS = ("fp8_storage", "model_cpu_offload")
 """Levers that make loading itself smaller, pulled one after the other where memory runs out in it."""

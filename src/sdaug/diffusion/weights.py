@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from sdaug.config import DEFAULT_CONTROLNET, ModelSettings
+from sdaug.config import DEFAULT_CONTROLNET, RANDOM_MODELS, ModelSettings
 from sdaug.diffusion.components import Components, TextFiles, WeightsError, WeightsInvalid, WeightsMissing
 from sdaug.diffusion.full_size import full_size_components
 from sdaug.diffusion.hub import find_folder
@@ -52,7 +52,7 @@ def locate(model: ModelSettings, *, download: bool = False) -> dict[str, Path]:
     >>> locate(ModelSettings(model_id="random"))
     {}
     """
-    if model.model_id in ("random", "random-sd15"):
+    if model.model_id in RANDOM_MODELS:
         return {}
     folder = find_folder(
         model.model_id, model.pinned_revision, MODEL_FILES, download=download, allow_pickle=model.allow_pickle

@@ -34,10 +34,9 @@ class TorchCompile(AbstractLever):
         import torch
 
         check_compiler(pipeline.device)
-        before = torch._dynamo.config.recompile_limit
         # All blocks of a class share the limit, and each of their shapes counts.
-        torch._dynamo.config.recompile_limit = max(before, RECOMPILE_LIMIT)
-        pipeline.undo.append(lambda: setattr(torch._dynamo.config, "recompile_limit", before))
+        most = max(torch._dynamo.config.recompile_limit, RECOMPILE_LIMIT)
+        _set_until_closed(pipeline, torch._dynamo.config, "recompile_limit", most)
         if self.freezing:
             self._freeze(pipeline)
             return
@@ -49,10 +48,21 @@ class TorchCompile(AbstractLever):
     def _freeze(self, pipeline: Pipeline) -> None:
         if pipeline.device.type != "cpu":
             raise LeverSkipped(f"weights are frozen for oneDNN, which is for CPUs, not {pipeline.device}")
+        import torch
+
+        # As an option of `compile` it reaches the compiler alone: the tracer, which looks here, has made the weights
+        # inputs of the graph by then, and nothing is frozen.
+        _set_until_closed(pipeline, torch._inductor.config, "freezing", True)
         for network in (pipeline.unet, pipeline.controlnet):
             for weight in network.parameters():
                 weight.requires_grad_(False)
-            network.compile(fullgraph=self.fullgraph, dynamic=False, options={"freezing": True})
+            network.compile(fullgraph=self.fullgraph, dynamic=False)
+
+
+def _set_until_closed(pipeline: Pipeline, config: Any, name: str, value: Any) -> None:
+    before = getattr(config, name)
+    setattr(config, name, value)
+    pipeline.undo.append(lambda: setattr(config, name, before))
 
 
 def check_compiler(device: Any) -> None:

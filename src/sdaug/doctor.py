@@ -109,7 +109,7 @@ def _weights() -> Check:
         files = locate(ModelSettings())
         found = f"{len(files)} files, {sum(path.stat().st_size for path in files.values()) / 1e9:.1f} GB"
     except (WeightsError, ImportError, OSError) as error:
-        hint = "name a folder with --model, or let the first image fetch them; until then every image is a warp"
+        hint = "`sdaug models pull sd15 controlnet-mediapipe-face` or --model FOLDER; until then images are warps"
         return Check(name, False, f"{type(error).__name__}: {error}", wanted, hint, required=False)
     return Check(name, True, found, wanted, required=False)
 

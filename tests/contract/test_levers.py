@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import get_args
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper
 from sdaug import plugins
 from sdaug.config import GenerationSettings, ModelSettings
 from sdaug.costmodel.count import counting
+from sdaug.diffusion import generator as generating
 from sdaug.diffusion import prompts
 from sdaug.diffusion.generator import DiffusionGenerator, Job
 from sdaug.diffusion.load import load_generator
@@ -32,9 +34,9 @@ LARGE = GenerationSettings(num_inference_steps=2, hole_strength=1.0, guidance_sc
 """For levers whose defaults say nothing to small pictures."""
 NEEDS_LARGE = {"vae_tiling", "resolution"}
 
-TOLERANCES = {"same": 1, "coarser": 0.2, "nearby": 0.8}
-"""same: levels of 255, at the worst pixel (values that differ by 1e-4 of 2 round to the same level or the next).
-coarser, nearby: the mean difference from the plain picture, in units of the difference between two seeds."""
+TOLERANCES = {"same": 1e-4, "coarser": 0.2, "nearby": 0.8}
+"""same: at the worst of the decoded numbers, which are about -1..1. coarser, nearby: the mean
+difference from the plain picture, in units of the difference between two seeds."""
 
 
 def jobs(side: int) -> list[Job]:
@@ -49,9 +51,20 @@ def jobs(side: int) -> list[Job]:
     return made
 
 
-def pictures(generator: DiffusionGenerator, settings: GenerationSettings) -> np.ndarray:
-    """(B, S, S, 3) int, what diffusion made of every pixel."""
-    results = list(generator.generate(jobs(settings.size), settings))
+def pictures(
+    generator: DiffusionGenerator, settings: GenerationSettings, decoded: list[np.ndarray] | None = None
+) -> np.ndarray:
+    """(B, S, S, 3) int, what diffusion made of every pixel. decoded: gets the numbers that these were rounded from."""
+
+    def spy(*arguments):
+        pixels = generating_decode(*arguments)
+        if decoded is not None:
+            decoded.append(pixels.float().numpy())
+        return pixels
+
+    generating_decode = generating.decode
+    with patch.object(generating, "decode", spy):
+        results = list(generator.generate(jobs(settings.size), settings))
     assert {result.failure for result in results} == {None}
     return np.stack([result.diffused for result in results]).astype(int)
 
@@ -87,11 +100,12 @@ def bytes_held(pipeline) -> int:
 
 def count_call(
     generator: DiffusionGenerator, settings: GenerationSettings
-) -> tuple[np.ndarray, np.ndarray, dict[Quantity, int]]:
-    """Pictures of two calls, and what a third takes, whose photo is encoded already."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[Quantity, int]]:
+    """Pictures of two calls, the first's decoded numbers, and what a third takes, whose photo is encoded already."""
     pipeline, convolutions = generator.pipeline, Convolutions()
     graphs_before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
-    first, second = pictures(generator, settings), pictures(generator, settings)
+    decoded: list[np.ndarray] = []
+    first, second = pictures(generator, settings, decoded), pictures(generator, settings)
     seen: dict[str, list[int]] = {"unet": [], "controlnet": [], "vae": [], "held": []}
 
     def before(name):
@@ -131,7 +145,7 @@ def count_call(
         "compiled": graphs,
         "channels_last": int(convolutions.channels_last > convolutions.all / 2),
     }
-    return first, second, counts
+    return first, second, np.concatenate(decoded), counts
 
 
 class Bench:
@@ -164,14 +178,14 @@ class Bench:
         return generator, sum(read)
 
     def measure(self, name: str | None, settings: GenerationSettings):
-        """(pictures, the same again, counts, fields that are held) with one lever or none."""
+        """(pictures, the same again, decoded numbers, counts, fields that are held) with one lever or none."""
         if (name, settings) not in self.made:
             if name == "prompt_cache":
                 self.load(name)[0].close()  # what it keeps on disk is there the second time
             generator, read = self.load(name)
-            first, second, counts = count_call(generator, settings)
+            first, second, decoded, counts = count_call(generator, settings)
             counts["text_encoder_bytes"] = read
-            self.made[name, settings] = first, second, counts, dict(generator.pipeline.call)
+            self.made[name, settings] = first, second, decoded, counts, dict(generator.pipeline.call)
             generator.close()
         return self.made[name, settings]
 
@@ -221,7 +235,7 @@ def test_what_a_lever_declares_is_in_the_vocabulary(name):
 
 @pytest.mark.parametrize("name", LEVERS)
 def test_what_a_lever_claims_is_what_is_counted(name, bench):
-    plain, counted = (bench.measure(which, bench.settings(name))[2] for which in (None, name))
+    plain, counted = (bench.measure(which, bench.settings(name))[3] for which in (None, name))
     claims = plugins.load("sdaug.levers", name).claims
     assert claims, "a lever that claims nothing does nothing"
     changes: dict[str, str] = {}
@@ -241,14 +255,14 @@ def test_a_lever_gives_the_same_picture_twice(name, bench):
 @pytest.mark.parametrize("name", LEVERS)
 def test_a_levers_picture_is_as_near_the_plain_one_as_it_says(name, bench):
     settings = bench.settings(name)
-    (picture, *_), plain = bench.measure(name, settings), bench.plain_with(settings)
+    (picture, _, decoded, *_), plain = bench.measure(name, settings), bench.plain_with(settings)
     assert picture.shape == plain.shape
     off = np.abs(picture - plain)
     between_seeds = np.abs(bench.plain_with(settings.model_copy(update={"seed": 1})) - plain).mean()
     assert between_seeds > 10
     answer = plugins.load("sdaug.levers", name).answer
     if answer == "same":
-        assert off.max() <= TOLERANCES["same"]
+        assert np.abs(decoded - bench.measure(None, settings)[2]).max() <= TOLERANCES["same"]
     elif answer == "other":
         assert off.mean() > TOLERANCES["nearby"] * between_seeds
     else:
@@ -257,7 +271,7 @@ def test_a_levers_picture_is_as_near_the_plain_one_as_it_says(name, bench):
 
 @pytest.mark.parametrize("name", LEVERS)
 def test_a_lever_that_holds_settings_does_what_they_do_when_asked_for(name, bench):
-    picture, _, _, held = bench.measure(name, bench.settings(name))
+    picture, *_, held = bench.measure(name, bench.settings(name))
     if not held:
         pytest.skip(f"{name} holds no settings")
     asked = GenerationSettings.model_validate(bench.settings(name).model_dump() | held)

@@ -290,6 +290,7 @@ def test_a_face_adapter_that_the_pack_cannot_steer_is_left_out_and_recorded(monk
     monkeypatch.setattr(
         "sdaug.diffusion.load.load_adapters", lambda _, model: Adapters(embedding_dim=512 if model.face_id else None)
     )
+    monkeypatch.setattr("sdaug.diffusion.load.find_adapters", lambda _: {})
     model = {"model_id": "random", "device": "cpu", "face_id": {}}
     settings = RunSettings.model_validate({"pack": "./pack", "model": model, "strict": strict})
     if strict:
@@ -304,3 +305,12 @@ def test_a_face_adapter_that_the_pack_cannot_steer_is_left_out_and_recorded(monk
     assert found.generator.pipeline.unet is None
     assert fitting.generator.facts["degraded"] == [] and fitting.generator.adapters.embedding_dim == 512
     fitting.close()
+
+
+def test_what_levers_keep_is_given_up_when_memory_runs_out(generator):
+    given = []
+    generator.pipeline.spare.append(lambda: given.append(len(generator.facts.get("resource_steps", []))))
+    fails_until(generator, "vae_slicing")
+    made = list(make(generator, jobs(), SETTINGS))
+    assert all(one.result.image is not None for one in made)
+    assert given == [0]  # once, before anything else is given up

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from sdaug.config import GenerationSettings, ModelSettings
+from sdaug.diffusion.descent import forget_frames, out_of_memory
 from sdaug.diffusion.generator import Generated, Job
 from sdaug.diffusion.load import load_generator
 from sdaug.diffusion.weights import locate
 from sdaug.levers import LeverSkipped
 from sdaug.measure.clock import Times
-from sdaug.measure.memory import watch
+from sdaug.measure.memory import give_back, watch
 from sdaug.packs import FacePack, face_from_landmarks
 from sdaug.plugins import names
 from sdaug.recipes import RECIPES
@@ -115,9 +116,9 @@ def bench_configurations(
 ) -> list[Row]:
     """Each configuration loaded, warmed up with one image and run on the first `images` angles of `photo`.
 
-    The first configuration is what the others' images are compared with. One whose lever does not apply here is a row
-    with its reason. Raises WeightsError before anything is loaded where there are no weights, PhotoError where there is
-    no face.
+    The first configuration that runs is what the others' images are compared with. One whose lever does not apply here,
+    or that needs more memory than there is, is a row with its reason. Raises WeightsError before anything is loaded
+    where there are no weights, PhotoError where there is no face.
     """
     locate(model)
     face = pack.largest(photo.pixels)
@@ -135,6 +136,13 @@ def bench_configurations(
             row, made = _run(configuration, model, jobs, size)
         except LeverSkipped as skipped:
             rows.append(Row(configuration, skipped=str(skipped)))
+            continue
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            forget_frames(error)
+            give_back()
+            rows.append(Row(configuration, skipped=f"out of memory: {error}"))
             continue
         baseline = made if baseline is None else baseline
         rows.append(_compared(row, made, baseline, views, pack))

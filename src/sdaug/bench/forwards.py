@@ -38,7 +38,7 @@ class Forwards:
 class _Timed:
     """Something callable that notes how long it takes, and else is what it wraps."""
 
-    def __init__(self, inner: Any, note: Callable[[Any, tuple[Any, ...], float], None], settle: Callable[[], None]):
+    def __init__(self, inner: Any, note: Callable[[tuple[Any, ...], float], None], settle: Callable[[], None]):
         self.__dict__.update(inner=inner, note=note, settle=settle)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -46,7 +46,7 @@ class _Timed:
         started = time.perf_counter()
         result = self.inner(*args, **kwargs)
         self.settle()
-        self.note(self.inner, args, time.perf_counter() - started)
+        self.note(args, time.perf_counter() - started)
         return result
 
     def __getattr__(self, name: str) -> Any:
@@ -65,7 +65,7 @@ def forwards(targets: dict[str, tuple[Any, str]], device: Any) -> Iterator[Forwa
     own = {stage: name in vars(owner) for stage, (owner, name, _) in before.items()}
     for stage, (owner, name, inner) in before.items():
 
-        def note(_: Any, args: tuple[Any, ...], seconds: float, stage: str = stage) -> None:
+        def note(args: tuple[Any, ...], seconds: float, stage: str = stage) -> None:
             seen.passes.append(Forward(stage, seconds, len(args[0])))
 
         _set(owner, name, _Timed(inner, note, settle))

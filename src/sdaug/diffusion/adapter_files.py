@@ -9,12 +9,12 @@ from sdaug.diffusion.components import WeightsInvalid, WeightsMissing
 from sdaug.diffusion.hub import find_folder
 
 
-def find_file(name: str, weight_name: str, revision: str | None, *, download: bool) -> Path:
+def find_file(name: str, weight_name: str, revision: str | None) -> Path:
     """The file that `name` is, or `weight_name` in the folder or hub repository that it is. Raises `WeightsMissing`."""
     local = Path(name).expanduser()
     if local.is_file():
         return local
-    folder = find_folder(name, revision, [weight_name], download=download)
+    folder = find_folder(name, revision, [weight_name])
     path = folder / weight_name
     if not path.is_file():
         there = ", ".join(sorted(p.name for p in folder.iterdir() if p.is_file())) or "no files"

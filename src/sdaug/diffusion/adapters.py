@@ -58,7 +58,7 @@ class Adapters:
         return kwargs
 
 
-def find_adapters(model: ModelSettings, *, download: bool = False) -> dict[str, Path]:
+def find_adapters(model: ModelSettings) -> dict[str, Path]:
     """The adapter files that `load_adapters` would read, by name. Raises `WeightsMissing`.
 
     >>> find_adapters(ModelSettings(model_id="random"))
@@ -66,9 +66,9 @@ def find_adapters(model: ModelSettings, *, download: bool = False) -> dict[str, 
     """
     files = {}
     if model.face_id:
-        files["face_id"] = find_file(*_face_id_source(model.face_id), download=download)
+        files["face_id"] = find_file(*_face_id_source(model.face_id))
     if model.lora:
-        files["lora"] = find_file(*_lora_source(model.lora), download=download)
+        files["lora"] = find_file(*_lora_source(model.lora))
     return files
 
 
@@ -77,7 +77,7 @@ def load_adapters(parts: Components, model: ModelSettings) -> Adapters:
 
     Raises `WeightsMissing` or `WeightsInvalid`, both before the UNet is touched.
     """
-    files = find_adapters(model, download=True)
+    files = find_adapters(model)
     facts: dict[str, dict[str, Any]] = {}
     call: dict[str, Any] = {}
     dim, face, changes = None, {}, []

@@ -115,10 +115,12 @@ def _take(step: Step, generator: DiffusionGenerator, now: GenerationSettings, ba
 
 
 def free(generator: DiffusionGenerator) -> None:
-    """What the last call left behind: latents of photos, garbage, PyTorch's unused pool."""
+    """What the last call left behind: latents of photos, what levers keep, garbage, PyTorch's unused pool."""
     import torch
 
     generator.sources.posteriors.clear()
+    for give_up in generator.pipeline.spare:
+        give_up()
     for network in generator.pipeline.networks.values():
         for layer in network.modules() if isinstance(network, torch.nn.Module) else ():
             hook = narrowing(layer)

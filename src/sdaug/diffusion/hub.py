@@ -1,23 +1,16 @@
-"""Finding a folder of weights: on this machine, in the hub's cache, or by downloading it."""
+"""Finding a folder of weights: on this machine or in the hub's cache. Nothing is fetched here, and nobody is asked."""
 
-import threading
 from pathlib import Path
 
 from sdaug.diffusion.components import WeightsInvalid, WeightsMissing
 from sdaug.diffusion.layout import stand_ins
 
-HUB_DEADLINE_S = 3.0
-"""How long the hub may take to answer. The promise to the user is 5 s; the rest is for importing its client."""
 
-
-def find_folder(
-    name: str, revision: str | None, files: list[str], *, download: bool, allow_pickle: bool = False
-) -> Path:
+def find_folder(name: str, revision: str | None, files: list[str], *, allow_pickle: bool = False) -> Path:
     """The local folder that `name` is, or the hub cache's folder for it.
 
     revision: a branch, tag or commit; None is the hub's main branch. files: what the hub's folder must hold, by path or
-    glob. download: whether what the cache lacks is fetched; without it the hub is not even asked. allow_pickle: in the
-    cache a pickle will do for a weight file; none is ever downloaded here, that takes `sdaug models pull`.
+    glob. allow_pickle: in the cache a pickle will do for a weight file.
 
     Raises `WeightsMissing`, and `WeightsInvalid` where `name` is a file.
     """
@@ -36,9 +29,10 @@ def find_folder(
     cached = _cached(name, revision, files, allow_pickle)
     if cached is not None:
         return cached
-    if not download:
-        raise WeightsMissing(f"{name} is neither a folder here nor whole in the hub's cache (the hub was not asked)")
-    return _download(name, revision, files)
+    raise WeightsMissing(
+        f"{name} is neither a folder here nor whole in the hub's cache; `sdaug models pull` fetches what `sdaug models "
+        f"list` has, `hf download {name}` anything else"
+    )
 
 
 def _cached(name: str, revision: str | None, files: list[str], allow_pickle: bool) -> Path | None:
@@ -52,42 +46,3 @@ def _cached(name: str, revision: str | None, files: list[str], allow_pickle: boo
     wanted = [stand_ins(file, allow_pickle=allow_pickle) for file in files]
     complete = all(any(any(folder.glob(pattern)) for pattern in patterns) for patterns in wanted)
     return folder if complete else None
-
-
-def _download(name: str, revision: str | None, files: list[str]) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HTTPError  # pyright: ignore[reportPrivateImportUsage]  (httpx's or httpx2's)
-
-    ask_hub(name)
-    try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=files))
-    except (HTTPError, OSError) as error:
-        raise WeightsMissing(f"{name} (revision {revision or 'unset'}) cannot be had from the hub: {error}") from error
-
-
-def ask_hub(name: str) -> None:
-    """`WeightsMissing` unless the hub answers anything at all within `HUB_DEADLINE_S`.
-
-    One request, no retry, in a thread that is left behind: a name look-up takes no time limit of its own.
-    """
-    from huggingface_hub import constants, get_session
-    from huggingface_hub.errors import HTTPError  # pyright: ignore[reportPrivateImportUsage]  (httpx's or httpx2's)
-
-    outcome: list[str] = []
-
-    def ask() -> None:
-        try:
-            get_session().head(f"{constants.ENDPOINT}/{name}", timeout=HUB_DEADLINE_S)
-            outcome.append("")
-        except (HTTPError, OSError) as error:
-            outcome.append(f"{type(error).__name__}: {error}")
-
-    thread = threading.Thread(target=ask, name="sdaug-ask-hub", daemon=True)
-    thread.start()
-    thread.join(HUB_DEADLINE_S)
-    problem = outcome[0] if outcome else f"no answer within {HUB_DEADLINE_S:g} s"
-    if problem:
-        raise WeightsMissing(
-            f"{name} is neither a folder here nor whole in the hub's cache, and the hub ({constants.ENDPOINT}) is not "
-            f"reachable: {problem}"
-        )

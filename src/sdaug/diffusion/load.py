@@ -9,7 +9,7 @@ from typing import Any
 
 from sdaug import plugins
 from sdaug.config import ModelSettings
-from sdaug.diffusion.adapters import load_adapters
+from sdaug.diffusion.adapters import find_adapters, load_adapters
 from sdaug.diffusion.components import Components
 from sdaug.diffusion.generator import DiffusionGenerator
 from sdaug.diffusion.prompts import NEGATIVE_PROMPT, PROMPT, Prompts, prompt_embeds
@@ -36,9 +36,12 @@ def load_generator(model: ModelSettings, levers: dict[str, dict[str, Any]]) -> D
     check_together(chosen)
     if not re.fullmatch(r"cpu|cuda(:\d+)?", model.device):
         raise ValueError(f"unknown device {model.device!r}; 'cpu', 'cuda' or 'cuda:' and a number expected")
+    find_adapters(model)  # what is missing is known before gigabytes are read
     # Read in the number format they will have: float32 first would need twice the memory.
     parts = load_components(model, getattr(chosen.get("precision"), "dtype", "float32"))
     adapters = load_adapters(parts, model)
+    if model.unet_id is not None:
+        log.warning("the UNet of %s gets the ordinary prompt: no face embedding is put into it", model.unet_id)
     device, degraded = choose_device(model.device)
     pipeline = assemble(parts, device)
     pipeline.call.update(adapters.call)
@@ -49,6 +52,8 @@ def load_generator(model: ModelSettings, levers: dict[str, dict[str, Any]]) -> D
         "revision": model.pinned_revision,
         "controlnet_id": "random" if parts.random else model.controlnet_id,
         "controlnet_revision": model.pinned_controlnet_revision,
+        "unet_id": model.unet_id,
+        "unet_revision": model.unet_revision,
         "random": parts.random,
         "reasons": [Reason.RANDOM_WEIGHTS.value] if parts.random else [],
         "device": str(device),

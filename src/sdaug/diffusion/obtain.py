@@ -111,10 +111,10 @@ def _load(settings: RunSettings, levers: Levers) -> DiffusionGenerator:
     while True:
         try:
             generator = load.load_generator(settings.model, levers | {name: {} for name in taken})
-        except LeverSkipped:
+        except LeverSkipped as skipped:
             if problem is None:
                 raise
-            taken.pop()
+            log.warning("out of memory while loading, and %s does not help: %s", taken.pop(), skipped)
         except Exception as error:
             if not out_of_memory(error):
                 raise

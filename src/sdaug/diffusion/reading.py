@@ -97,14 +97,12 @@ def _renamed(name: str) -> str:
     return name
 
 
-def read_tiny_vae(
-    name: str, revision: str | None = None, dtype: Dtype = "float32", *, download: bool = True
-) -> tuple[Any, str]:
-    """The AutoencoderTiny in the hub repository or folder `name`, and the sha256 of its file.
+def read_tiny_vae(name: str, revision: str | None = None, dtype: Dtype = "float32") -> tuple[Any, str]:
+    """The AutoencoderTiny in the hub's cache or the folder `name`, and the sha256 of its file.
 
     Raises `WeightsMissing` or `WeightsInvalid`.
     """
-    folder = find_folder(name, revision, ["config.json", "diffusion_pytorch_model.safetensors"], download=download)
+    folder = find_folder(name, revision, ["config.json", "diffusion_pytorch_model.safetensors"])
     path = check_network(folder, "tiny_vae")
     channels = read_json(folder / "config.json").get("latent_channels", 4)
     if channels != 4:

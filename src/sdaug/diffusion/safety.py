@@ -28,7 +28,7 @@ class SafetyChecker:
     processor: Any
 
 
-def find_safety_checker(model: ModelSettings, folder: Path, *, download: bool) -> Path | None:
+def find_safety_checker(model: ModelSettings, folder: Path) -> Path | None:
     """The checker's weight file in the model's `folder`, None where it is off or the model has none (which is logged).
 
     Raises `WeightsInvalid` for a checker that is damaged or of another class.
@@ -38,9 +38,7 @@ def find_safety_checker(model: ModelSettings, folder: Path, *, download: bool) -
     checker = folder / "safety_checker"
     if not checker.is_dir() and not Path(model.model_id).expanduser().is_dir():
         try:
-            found = find_folder(
-                model.model_id, model.pinned_revision, FILES, download=download, allow_pickle=model.allow_pickle
-            )
+            found = find_folder(model.model_id, model.pinned_revision, FILES, allow_pickle=model.allow_pickle)
             checker = found / "safety_checker"
         except WeightsMissing as error:
             log.warning("no safety checker: %s", error)

@@ -24,7 +24,7 @@ class Posterior:
 
 @dataclass(frozen=True, eq=False)
 class SourceCache:
-    """Posteriors of the images last encoded, so that a second try at an angle does not encode it again."""
+    """Posteriors of the images last used, so that a second try at an angle does not encode it again."""
 
     posteriors: OrderedDict[str, Posterior] = field(default_factory=OrderedDict)
 
@@ -36,6 +36,8 @@ class SourceCache:
                 for key, image in zip(keys, images, strict=True):
                     if key not in self.posteriors:
                         self.posteriors[key] = _encode(pipeline, image)
+        for key in keys:
+            self.posteriors.move_to_end(key)
         found = [self.posteriors[key] for key in keys]
         while len(self.posteriors) > max(REMEMBERED, len(keys)):
             self.posteriors.popitem(last=False)

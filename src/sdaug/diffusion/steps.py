@@ -36,11 +36,11 @@ class Step:
 
 
 def tiny_vae_is_here(*, random: bool) -> bool:
-    """Whether the tiny VAE can be had without a download: memory has run out, nobody wants to wait now."""
+    """Whether the tiny VAE is on this machine."""
     lever = plugins.load("sdaug.levers", "tiny_vae")
     try:
         if not random:  # a random model makes its own
-            find_folder(lever.vae_id, lever.revision, list(TINY_VAE_FILES), download=False)
+            find_folder(lever.vae_id, lever.revision, list(TINY_VAE_FILES))
     except WeightsError:
         return False
     return True

@@ -27,7 +27,7 @@ UNET_SUBFOLDER = "arc2face"
 
 
 def load_components(model: ModelSettings, dtype: Dtype = "float32") -> Components:
-    """The components that `model` names, downloaded if need be. Raises `WeightsMissing` or `WeightsInvalid`.
+    """The components that `model` names. Raises `WeightsMissing` or `WeightsInvalid`.
 
     dtype: of UNet, ControlNet and VAE, whatever their files hold. The text encoder is not read (`prompts.py` does,
     when it must), the safety checker only when it is on. An unset revision stays unset: the hub's main branch. A local
@@ -37,57 +37,54 @@ def load_components(model: ModelSettings, dtype: Dtype = "float32") -> Component
         return _as(random_components(), dtype)
     if model.model_id == "random-sd15":
         return full_size_components(dtype)
-    files = locate(model, download=True)
+    files = locate(model)
     folder = files["text_encoder"].parents[1]
     scheduler = read_scheduler(folder / "scheduler")
-    safety = find_safety_checker(model, folder, download=True)
+    safety = find_safety_checker(model, folder)
     return _read(files, scheduler, safety, dtype, asked=model.safety_checker == "on")
 
 
-def locate(model: ModelSettings, *, download: bool = False) -> dict[str, Path]:
+def locate(model: ModelSettings) -> dict[str, Path]:
     """The weight files that `load_components` would read, by network, checked as far as their headers tell.
 
-    download: whether the hub may be asked for what its cache lacks. Raises `WeightsMissing` or `WeightsInvalid`.
+    Raises `WeightsMissing` or `WeightsInvalid`.
 
     >>> locate(ModelSettings(model_id="random"))
     {}
     """
     if model.model_id in RANDOM_MODELS:
         return {}
-    folder = find_folder(
-        model.model_id, model.pinned_revision, MODEL_FILES, download=download, allow_pickle=model.allow_pickle
-    )
+    folder = find_folder(model.model_id, model.pinned_revision, MODEL_FILES, allow_pickle=model.allow_pickle)
     folders = {name: folder / name for name in ("unet", "vae", "text_encoder")}
     if model.unet_id is not None:
-        folders["unet"] = _unet_folder(model, download)
+        folders["unet"] = _unet_folder(model)
     files = {name: check_network(path, name, allow_pickle=model.allow_pickle) for name, path in folders.items()}
     check_tokenizer(folder / "tokenizer")
     read_json(folder / "scheduler" / "scheduler_config.json")
-    folders["controlnet"] = _controlnet_folder(model, download)
+    folders["controlnet"] = _controlnet_folder(model)
     files["controlnet"] = check_network(folders["controlnet"], "controlnet", allow_pickle=model.allow_pickle)
     check_fit(folders)
     return files
 
 
-def _unet_folder(model: ModelSettings, download: bool) -> Path:
+def _unet_folder(model: ModelSettings) -> Path:
     """Where the UNet lies that stands in for the model's own; a local folder may hold it as unet/ or at its top."""
     subfolder = model.unet_subfolder or UNET_SUBFOLDER
     wanted = [f"{subfolder}/config.json", f"{subfolder}/{NETWORKS['unet'][1]}.safetensors"]
-    pickle = model.allow_pickle
-    folder = find_folder(str(model.unet_id), model.unet_revision, wanted, download=download, allow_pickle=pickle)
+    folder = find_folder(str(model.unet_id), model.unet_revision, wanted, allow_pickle=model.allow_pickle)
     if model.unet_subfolder:
         return folder / model.unet_subfolder
     return next((folder / name for name in (UNET_SUBFOLDER, "unet") if (folder / name).is_dir()), folder)
 
 
-def _controlnet_folder(model: ModelSettings, download: bool) -> Path:
+def _controlnet_folder(model: ModelSettings) -> Path:
     beside = Path(model.model_id).expanduser() / "controlnet"
     if model.controlnet_id == DEFAULT_CONTROLNET and beside.is_dir():
         return beside
     prefix = f"{model.weights_subfolder}/" if model.weights_subfolder else ""
     wanted = [f"{prefix}config.json", f"{prefix}{NETWORKS['controlnet'][1]}.safetensors"]
     revision, pickle = model.pinned_controlnet_revision, model.allow_pickle
-    folder = find_folder(model.controlnet_id, revision, wanted, download=download, allow_pickle=pickle)
+    folder = find_folder(model.controlnet_id, revision, wanted, allow_pickle=pickle)
     # The default subfolder is the hub ControlNet's; a local folder need not have it.
     return folder / prefix if (folder / prefix).is_dir() else folder
 

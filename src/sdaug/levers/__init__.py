@@ -30,7 +30,7 @@ Change = Literal["less", "more", "varies"]
 """varies: it depends on the proportions of the model."""
 
 Answer = Literal["same", "coarser", "nearby", "other"]
-"""What a lever does to the picture. same: the last bits at most, 1e-4 of a pixel's range of 2. coarser: numbers of
+"""What a lever does to the picture. same: the last bits at most, 1e-4 where pixels are -1..1. coarser: numbers of
 fewer bits, the same picture to the eye. nearby: less is computed, and the picture moves. other: another picture."""
 
 
@@ -54,7 +54,8 @@ class Pipeline:
     call: fields of GenerationSettings that stand whatever a call asks for; set by `hold`. caps: the most of a field
     that is run, since memory ran out with more.
     encoding: what surrounds encoding the photo. after_call: what is done when a batch is through, or has failed.
-    undo: what `close` has to call before it drops the networks.
+    spare: gives up memory that later calls would take anew; called when it has run out. undo: what `close` has to call
+    before it drops the networks.
     """
 
     unet: Any
@@ -74,6 +75,7 @@ class Pipeline:
     caps: dict[str, int] = field(default_factory=dict)
     encoding: Callable[[], AbstractContextManager[Any]] = nullcontext
     after_call: list[Callable[[], None]] = field(default_factory=list)
+    spare: list[Callable[[], None]] = field(default_factory=list)
     undo: list[Callable[[], None]] = field(default_factory=list)
 
     @property

@@ -38,6 +38,7 @@ class CudaGraphs(AbstractLever):
         for network in (pipeline.unet, pipeline.controlnet):
             captured = Captured(network.forward, partial(record, pipeline.device, pool), self.max_graphs)
             network.forward = captured
+            pipeline.spare.append(captured.graphs.clear)
             pipeline.undo.append(partial(_restore, network, captured))
 
 

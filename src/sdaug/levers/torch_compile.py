@@ -48,7 +48,7 @@ class TorchCompile(AbstractLever):
     def _freeze(self, pipeline: Pipeline) -> None:
         if pipeline.device.type != "cpu":
             raise LeverSkipped(f"weights are frozen for oneDNN, which is for CPUs, not {pipeline.device}")
-        import torch
+        import torch._inductor.config
 
         # As an option of `compile` it reaches the compiler alone: the tracer, which looks here, has made the weights
         # inputs of the graph by then, and nothing is frozen.

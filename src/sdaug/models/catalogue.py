@@ -94,7 +94,7 @@ def folder_here(model: Model) -> Path | None:
         folder = PACKS_FOLDER.expanduser() / model.source
         return folder if any(folder.glob("*.onnx")) else None
     try:
-        return find_folder(model.source, model.revision, list(model.files), download=False, allow_pickle=True)
+        return find_folder(model.source, model.revision, list(model.files), allow_pickle=True)
     except WeightsError:
         return None
 

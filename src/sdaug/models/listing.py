@@ -3,9 +3,9 @@
 import fnmatch
 from dataclasses import dataclass
 
-from sdaug.diffusion.hub import ask_hub
 from sdaug.diffusion.layout import stand_ins
 from sdaug.models.catalogue import Model
+from sdaug.models.reach import ask_hub
 
 
 class PullError(RuntimeError):

@@ -14,7 +14,7 @@ from sdaug.levers import AbstractLever, LeverSkipped, Pipeline, Stage
 class OnnxEngine(AbstractLever):
     """Run UNet and ControlNet as the ONNX graphs in `folder`, on onnxruntime's `provider`: cpu, cuda or tensorrt.
 
-    Trades freedom for speed: the graphs are fixed to one set of weights, without a face adapter, and are built
+    Trades freedom for speed: the graphs are fixed to one set of weights, LoRA and face adapter included, and are built
     beforehand by `sdaug engine build`. On a CPU it is PyTorch's arithmetic in another runtime; the gain is TensorRT's,
     which fuses what PyTorch runs one by one, compiles for minutes at the first load and keeps the result in `cache`.
     int8 trades likeness as well: weights take a quarter of float32's bytes, convolutions and linear layers run in

@@ -494,8 +494,15 @@ def test_a_missing_file_names_what_is_there(folder, tmp_path):
     settings = ModelSettings(model_id="random", lora=LoraSettings(kind="hyper_sd_4_steps", lora_id=str(folder)))
     with pytest.raises(WeightsMissing, match="Hyper-SD15-4steps.*there are: faceid.safetensors"):
         load_adapters(random_components(), settings)
-    with pytest.raises(WeightsMissing, match="not asked"):
+    with pytest.raises(WeightsMissing, match="FaceID is neither a folder here nor whole in the hub's cache"):
         find_adapters(ModelSettings(face_id=FaceIdSettings()))
+
+
+def test_a_missing_adapter_is_known_before_any_network_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("sdaug.diffusion.load.load_components", lambda *_: pytest.fail("networks were read"))
+    settings = LoraSettings(kind="lcm", lora_id=str(tmp_path))
+    with pytest.raises(WeightsMissing, match="there are: no files"):
+        load_generator(ModelSettings(model_id="random", device="cpu", lora=settings), {})
 
 
 def broken_face(unet, change) -> dict[str, torch.Tensor]:

@@ -21,6 +21,7 @@ from sdaug.diffusion import weights
 from sdaug.diffusion.generator import Job
 from sdaug.diffusion.load import load_generator
 from sdaug.diffusion.prompts import prompt_embeds
+from sdaug.diffusion.load import load_generator
 from sdaug.diffusion.reading import read_tiny_vae, read_vae_encoder
 from sdaug.diffusion.weights import WeightsInvalid, WeightsMissing, load_components, locate, random_components
 from sdaug.measure import remembered
@@ -254,6 +255,15 @@ def test_another_unet_stands_in_for_the_models_own(folder, tmp_path, subfolder):
     assert all(torch.equal(value, expected[key]) for key, value in parts.unet.state_dict().items())
     assert parts.files["unet"].parent == other and parts.digests["unet"] == file_sha256(parts.files["unet"])
     assert parts.digests["vae"] == load(folder).digests["vae"]
+
+
+def test_another_unet_is_on_the_record_with_what_it_does_not_get(folder, caplog):
+    settings = ModelSettings(model_id=str(folder), unet_id=str(folder), unet_revision="abc", device="cpu")
+    with caplog.at_level("WARNING", "sdaug.diffusion"):
+        generator = load_generator(settings, {})
+    generator.close()
+    assert (generator.facts["unet_id"], generator.facts["unet_revision"]) == (str(folder), "abc")
+    assert "gets the ordinary prompt: no face embedding is put into it" in caplog.text
 
 
 def test_another_unet_has_to_fit(folder, tmp_path):

@@ -21,7 +21,6 @@ from sdaug.diffusion import weights
 from sdaug.diffusion.generator import Job
 from sdaug.diffusion.load import load_generator
 from sdaug.diffusion.prompts import prompt_embeds
-from sdaug.diffusion.load import load_generator
 from sdaug.diffusion.reading import read_tiny_vae, read_vae_encoder
 from sdaug.diffusion.weights import WeightsInvalid, WeightsMissing, load_components, locate, random_components
 from sdaug.measure import remembered

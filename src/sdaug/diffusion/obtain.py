@@ -114,7 +114,8 @@ def _load(settings: RunSettings, levers: Levers) -> DiffusionGenerator:
         except LeverSkipped as skipped:
             if problem is None:
                 raise
-            log.warning("out of memory while loading, and %s does not help: %s", taken.pop(), skipped)
+            # Its words alone: whoever keeps log records would keep the error, its frames and their tensors.
+            log.warning("out of memory while loading, and %s does not help: %s", taken.pop(), str(skipped))
         except Exception as error:
             if not out_of_memory(error):
                 raise

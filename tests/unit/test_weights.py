@@ -516,7 +516,7 @@ def test_an_absent_folder_is_missing(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a/b/c", "a--b", "../up", "nowhere/", "model.git", "model für alle"])
-def test_a_name_that_no_hub_has_is_no_folder_here(tmp_path, monkeypatch, name):
+def test_a_name_that_no_hub_has_is_not_asked_for(tmp_path, monkeypatch, no_network, name):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(WeightsMissing, match="no such folder, and not a hub id either"):
         load_components(ModelSettings(model_id=name))

@@ -22,6 +22,9 @@ PINNED_REVISIONS = {
 """Hub revisions used where none is given, as recorded by public projects that loaded these models (the first and the
 last by many, the second by two); not looked up on the hub itself."""
 
+NANO = "sdaug-nano"
+"""The small trained model that comes with this package."""
+
 Backend = Literal["diffusion", "warp"]
 ControlKind = Literal["mediapipe_face", "openpose"]
 SchedulerName = Literal["ddim", "ddim_trailing", "euler", "dpmsolver++", "lcm", "tcd"]

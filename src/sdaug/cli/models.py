@@ -38,10 +38,11 @@ def list_command(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"models": rows}, indent=2))
         return
-    for row in rows:
+    for row, model in zip(rows, CATALOGUE, strict=True):
+        unset = "none: it comes with this package" if model.kind == "package" else "unset: not looked up"
         state = f"here, {row['size_bytes'] / 1e9:.2f} GB" if row["here"] else "not here"
         click.echo(f"{row['name']}: {row['purpose']}\n    {row['source']}, {state}")
-        click.echo(f"    revision {row['revision'] or 'unset: not looked up'}")
+        click.echo(f"    revision {row['revision'] or unset}")
         click.echo(f"    licence {row['licence']}: {row['conditions']}")
 
 
@@ -71,11 +72,13 @@ def pull_command(names: tuple[str, ...], accepted: tuple[str, ...], variant: str
 
 def _pull(models: list[Any], accepted: tuple[str, ...], variant: str | None, allow_pickle: bool) -> list[Any]:
     """All licences before the first request, each model's size before its first byte."""
-    from sdaug.models.listing import list_files
+    from sdaug.models.listing import PullError, list_files
     from sdaug.models.pull import check_licence, pull
     from sdaug.models.pull_pack import pack_size, pull_pack
 
     for model in models:
+        if model.kind == "package":
+            raise PullError(f"{model.name} comes with this package; there is nothing to fetch")
         check_licence(model, accepted)
     records = []
     for model in models:
@@ -112,7 +115,7 @@ def verify_command(names: tuple[str, ...], as_json: bool) -> None:
             for problem in verdict.problems:
                 click.echo(f"{verdict.name}: {problem}")
             if verdict.ok:
-                compared = "as recorded" if verdict.recorded else "readable; no record of a pull to compare with"
+                compared = "as recorded" if verdict.recorded else "readable; nothing recorded to compare with"
                 click.echo(f"{verdict.name}: {len(verdict.sha256)} files, {compared}")
     if not sound:
         raise click.exceptions.Exit(1)

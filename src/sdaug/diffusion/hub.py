@@ -1,24 +1,32 @@
-"""Finding a folder of weights: on this machine or in the hub's cache. Nothing is fetched here, and nobody is asked."""
+"""Finding a folder of weights: in this package, on this machine or in the hub's cache. Nothing is fetched here, and
+nobody is asked."""
 
 from pathlib import Path
 
 from sdaug.diffusion.components import WeightsInvalid, WeightsMissing
-from sdaug.diffusion.layout import stand_ins
+from sdaug.diffusion.layout import check_sums, stand_ins
+
+SHIPPED = Path(__file__).parents[1] / "models"
+"""Where models lie that come with the package, each in a folder of its name."""
 
 
 def find_folder(name: str, revision: str | None, files: list[str], *, allow_pickle: bool = False) -> Path:
-    """The local folder that `name` is, or the hub cache's folder for it.
+    """The folder of the model that comes with the package as `name`, the local folder `name`, or the hub cache's.
 
     revision: a branch, tag or commit; None is the hub's main branch. files: what the hub's folder must hold, by path or
     glob. allow_pickle: in the cache a pickle will do for a weight file.
 
-    Raises `WeightsMissing`, and `WeightsInvalid` where `name` is a file.
+    Raises `WeightsMissing`, and `WeightsInvalid` where `name` is a file, or a folder that has SHA256SUMS and does not
+    hold what they say.
     """
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
 
-    local = Path(name).expanduser()
+    shipped, local = SHIPPED / name, Path(name).expanduser()
+    if (shipped / "model_index.json").is_file():
+        local = shipped
     if local.is_dir():
+        check_sums(local)
         return local
     if local.is_file():
         raise WeightsInvalid(f"{name} is a file; a folder in diffusers layout expected")

@@ -2,11 +2,13 @@
 fit each other."""
 
 import json
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
 
 from sdaug.diffusion.components import WeightsInvalid
+from sdaug.measure.digest import file_sha256
 
 NETWORKS = {
     "unet": ("UNet2DConditionModel", "diffusion_pytorch_model"),
@@ -85,6 +87,31 @@ def _check_pickle(folder: Path, stem: str, wanted: Path, allowed: bool) -> Path:
     return path
 
 
+def read_sums(folder: Path) -> dict[str, str]:
+    """The sha256 of each file that `folder`'s SHA256SUMS lists, as `sha256sum` writes it; empty where there is none."""
+    path = folder / "SHA256SUMS"
+    if not path.is_file():
+        return {}
+    sums = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        entry = re.fullmatch(r"([0-9a-f]{64}) [ *](.+)", line)
+        if entry is None:
+            raise WeightsInvalid(f"{path}, line {number}: a sha256, two spaces and a path expected, found {line!r}")
+        sums[entry[2]] = entry[1]
+    return sums
+
+
+def check_sums(folder: Path) -> None:
+    """`WeightsInvalid` unless every file that `folder`'s SHA256SUMS lists, if it has one, is there and unchanged."""
+    for name, wanted in read_sums(folder).items():
+        path = folder / name
+        if not path.is_file():
+            raise WeightsInvalid(f"{path} is missing; SHA256SUMS lists it")
+        found = file_sha256(path)
+        if found != wanted:
+            raise WeightsInvalid(f"{path} has changed: its sha256 is {found}, {wanted} expected by SHA256SUMS")
+
+
 def check_tokenizer(folder: Path) -> None:
     """`WeightsInvalid` unless `folder` holds a vocabulary."""
     if not (folder / "tokenizer.json").is_file():
@@ -101,14 +128,15 @@ def check_fit(folders: dict[str, Path]) -> None:
     unet, controlnet, vae, text = (
         read_json(folders[name] / "config.json") for name in ("unet", "controlnet", "vae", "text_encoder")
     )
+    channels = unet.get("out_channels", 4)
     shared = ("block_out_channels", "layers_per_block", "cross_attention_dim")
     order = "controlnet_conditioning_channel_order"
     for name, key, found, wanted in (
-        ("unet", "in_channels", unet.get("in_channels"), 4),
+        ("unet", "in_channels", unet.get("in_channels"), channels),
         ("unet", "addition_embed_type", unet.get("addition_embed_type"), None),
-        ("vae", "latent_channels", vae.get("latent_channels"), 4),
+        ("vae", "latent_channels", vae.get("latent_channels", 4), channels),
         ("vae", "number of block_out_channels", len(vae.get("block_out_channels", [])), 4),
-        ("controlnet", "in_channels", controlnet.get("in_channels"), 4),
+        ("controlnet", "in_channels", controlnet.get("in_channels"), channels),
         ("controlnet", "conditioning_channels", controlnet.get("conditioning_channels", 3), 3),
         ("controlnet", order, controlnet.get(order, "rgb"), "rgb"),
         *(("controlnet", key, controlnet.get(key), unet.get(key)) for key in shared),

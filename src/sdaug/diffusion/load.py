@@ -15,7 +15,7 @@ from sdaug.diffusion.generator import DiffusionGenerator
 from sdaug.diffusion.prompts import NEGATIVE_PROMPT, PROMPT, Prompts, prompt_embeds
 from sdaug.diffusion.reading import read_tiny_vae, read_vae_encoder
 from sdaug.diffusion.safety import check_images
-from sdaug.diffusion.weights import load_components
+from sdaug.diffusion.weights import beside_vae, load_components
 from sdaug.levers import AbstractLever, Pipeline, check_together
 from sdaug.types import Reason
 
@@ -50,8 +50,7 @@ def load_generator(model: ModelSettings, levers: dict[str, dict[str, Any]]) -> D
     facts = {
         "model_id": model.model_id,
         "revision": model.pinned_revision,
-        "controlnet_id": "random" if parts.random else model.controlnet_id,
-        "controlnet_revision": model.pinned_controlnet_revision,
+        **_controlnet_facts(parts, model),
         "unet_id": model.unet_id,
         "unet_revision": model.unet_revision,
         "random": parts.random,
@@ -76,6 +75,13 @@ def load_generator(model: ModelSettings, levers: dict[str, dict[str, Any]]) -> D
     }
     flags = None if parts.safety_checker is None else partial(check_images, parts.safety_checker)
     return DiffusionGenerator(pipeline, prompts.positive, prompts.negative, facts, adapters, flags)
+
+
+def _controlnet_facts(parts: Components, model: ModelSettings) -> dict[str, str | None]:
+    own = "random" if parts.random else model.model_id
+    if parts.random or parts.files["controlnet"].parents[1] == parts.files["vae"].parents[1]:
+        return {"controlnet_id": own, "controlnet_revision": None}
+    return {"controlnet_id": model.controlnet_id, "controlnet_revision": model.pinned_controlnet_revision}
 
 
 def assemble(parts: Components, device: Any) -> Pipeline:
@@ -106,11 +112,11 @@ def _vae_encoder_reader(parts: Components) -> Callable[[Any], dict[str, Any]] | 
     return partial(read_vae_encoder, path) if path.suffix == ".safetensors" else None
 
 
-def _tiny_vae_reader(parts: Components) -> Callable[[str, str | None, Any], tuple[Any, str]] | None:
+def _tiny_vae_reader(parts: Components) -> Callable[[str | None, str | None, Any], tuple[Any, str]] | None:
     make = parts.make_tiny_vae
     if parts.random:
         return None if make is None else lambda _name, _revision, dtype: make(dtype)
-    return read_tiny_vae
+    return partial(read_tiny_vae, beside=beside_vae(parts.files), channels=parts.vae.config.latent_channels)
 
 
 def apply(pipeline: Pipeline, levers: list[AbstractLever]) -> None:

@@ -3,6 +3,7 @@
 import logging
 import time
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from sdaug.config import RANDOM_MODELS, ModelSettings, RunSettings
 from sdaug.diffusion import load
@@ -10,8 +11,8 @@ from sdaug.diffusion.budget import BudgetTooSmall, Fit, Levers, fit
 from sdaug.diffusion.components import WeightsError
 from sdaug.diffusion.descent import forget_frames, out_of_memory
 from sdaug.diffusion.generator import DiffusionGenerator
-from sdaug.diffusion.steps import tiny_vae_is_here
-from sdaug.diffusion.weights import locate
+from sdaug.diffusion.reading import find_tiny_vae
+from sdaug.diffusion.weights import beside_vae, locate
 from sdaug.levers import LeverSkipped
 from sdaug.measure.memory import give_back
 from sdaug.types import Reason
@@ -152,9 +153,19 @@ def _available(model: ModelSettings) -> set[str]:
         if not torch.cuda.get_device_properties(device).is_integrated:
             found |= {"model_cpu_offload", "free_vae_encoder"}
     try:
-        vae = locate(model).get("vae")
-    except WeightsError:  # not here yet; loading will say so, or fetch a safetensors file
-        vae = None
-    if vae is None or vae.suffix == ".safetensors":
+        files = locate(model)
+    except WeightsError:  # loading will say so
+        files = {}
+    if "vae" not in files or files["vae"].suffix == ".safetensors":
         found.add("free_vae_encoder")
-    return found | ({"tiny_vae"} if tiny_vae_is_here(random=model.model_id in RANDOM_MODELS) else set())
+    return found | ({"tiny_vae"} if _tiny_vae_is_here(model, files) else set())
+
+
+def _tiny_vae_is_here(model: ModelSettings, files: dict[str, Path]) -> bool:
+    if model.model_id in RANDOM_MODELS:
+        return True  # they make their own
+    try:
+        find_tiny_vae(None, beside=beside_vae(files))
+    except WeightsError:
+        return False
+    return True

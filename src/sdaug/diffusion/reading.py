@@ -10,6 +10,9 @@ from sdaug.measure.remembered import remembered_sha256
 
 Dtype = Literal["float32", "float16", "bfloat16"]
 
+TAESD = "madebyollin/taesd"
+"""The tiny VAE for SD1.5's latents."""
+
 _ENCODER = ("encoder.", "quant_conv.")
 _OLD_NAMES = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
 
@@ -97,14 +100,29 @@ def _renamed(name: str) -> str:
     return name
 
 
-def read_tiny_vae(name: str, revision: str | None = None, dtype: Dtype = "float32") -> tuple[Any, str]:
-    """The AutoencoderTiny in the hub's cache or the folder `name`, and the sha256 of its file.
+def find_tiny_vae(vae_id: str | None, revision: str | None = None, beside: Path | None = None) -> Path:
+    """The folder of the AutoencoderTiny `vae_id`, a hub id or a folder; None is the model's own in `beside`, if it has
+    one, else TAESD. Raises `WeightsMissing` or `WeightsInvalid`."""
+    if vae_id is None and beside is not None and beside.is_dir():
+        return beside
+    return find_folder(vae_id or TAESD, revision, ["config.json", "diffusion_pytorch_model.safetensors"])
 
-    Raises `WeightsMissing` or `WeightsInvalid`.
+
+def read_tiny_vae(
+    vae_id: str | None,
+    revision: str | None = None,
+    dtype: Dtype = "float32",
+    *,
+    beside: Path | None = None,
+    channels: int = 4,
+) -> tuple[Any, str]:
+    """The AutoencoderTiny of `find_tiny_vae`, and the sha256 of its file.
+
+    channels: of the latents that it has to decode. Raises `WeightsMissing` or `WeightsInvalid`.
     """
-    folder = find_folder(name, revision, ["config.json", "diffusion_pytorch_model.safetensors"])
+    folder = find_tiny_vae(vae_id, revision, beside)
     path = check_network(folder, "tiny_vae")
-    channels = read_json(folder / "config.json").get("latent_channels", 4)
-    if channels != 4:
-        raise WeightsInvalid(f"{folder / 'config.json'}: latent_channels is {channels}; 4 expected")
+    found = read_json(folder / "config.json").get("latent_channels", 4)
+    if found != channels:
+        raise WeightsInvalid(f"{folder / 'config.json'}: latent_channels is {found}; {channels} expected")
     return read_network("tiny_vae", path, dtype), remembered_sha256(path)

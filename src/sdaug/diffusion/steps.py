@@ -11,15 +11,12 @@ from sdaug import plugins
 from sdaug.config import GenerationSettings
 from sdaug.diffusion.components import WeightsError
 from sdaug.diffusion.generator import DiffusionGenerator
-from sdaug.diffusion.hub import find_folder
 from sdaug.diffusion.load import place
 from sdaug.levers import LeverSkipped, Pipeline, check_together
 
 TILE = 256
 SMALLER = 384
 """Pixels a side: of the VAE's tiles, and of the smallest pictures that SD1.5 draws well."""
-
-TINY_VAE_FILES = ("config.json", "diffusion_pytorch_model.safetensors")
 
 Take = Callable[[DiffusionGenerator, GenerationSettings, int], str | None]
 """Does it to a generator whose call with these settings, of that many images at once, ran out of memory. Says to what
@@ -33,17 +30,6 @@ class Step:
     name: str
     take: Take
     repeated: bool = False
-
-
-def tiny_vae_is_here(*, random: bool) -> bool:
-    """Whether the tiny VAE is on this machine."""
-    lever = plugins.load("sdaug.levers", "tiny_vae")
-    try:
-        if not random:  # a random model makes its own
-            find_folder(lever.vae_id, lever.revision, list(TINY_VAE_FILES))
-    except WeightsError:
-        return False
-    return True
 
 
 def _one_image_in_the_vae(generator: DiffusionGenerator, _: GenerationSettings, batch: int) -> str | None:
@@ -74,9 +60,10 @@ def _another_vae(generator: DiffusionGenerator, _: GenerationSettings, __: int) 
     lever, pipeline, old = _lever(generator, "tiny_vae"), generator.pipeline, generator.pipeline.vae
     if not _rests(generator):
         raise LeverSkipped("an offload lever moves the VAE that is there by hooks of its own")
-    if not tiny_vae_is_here(random=pipeline.random):
-        raise LeverSkipped(f"the weights of {lever.vae_id} are not on this machine")
-    lever.apply(pipeline)
+    try:
+        lever.apply(pipeline)
+    except WeightsError as error:
+        raise LeverSkipped(f"its weights are not on this machine: {error}") from error
     pipeline.vae.use_slicing = old.use_slicing
     if getattr(old, "use_tiling", False):
         plugins.load("sdaug.levers", "vae_tiling", {"tile": TILE}).apply(pipeline)

@@ -30,7 +30,7 @@ def load_components(model: ModelSettings, dtype: Dtype = "float32") -> Component
     """The components that `model` names. Raises `WeightsMissing` or `WeightsInvalid`.
 
     dtype: of UNet, ControlNet and VAE, whatever their files hold. The text encoder is not read (`prompts.py` does,
-    when it must), the safety checker only when it is on. An unset revision stays unset: the hub's main branch. A local
+    when it must), the safety checker only when it is on. An unset revision stays unset: the hub's main branch. A
     model folder may hold its ControlNet as `controlnet/`, used when `controlnet_id` is left at its default.
     """
     if model.model_id == "random":
@@ -61,10 +61,15 @@ def locate(model: ModelSettings) -> dict[str, Path]:
     files = {name: check_network(path, name, allow_pickle=model.allow_pickle) for name, path in folders.items()}
     check_tokenizer(folder / "tokenizer")
     read_json(folder / "scheduler" / "scheduler_config.json")
-    folders["controlnet"] = _controlnet_folder(model)
+    folders["controlnet"] = _controlnet_folder(model, folder)
     files["controlnet"] = check_network(folders["controlnet"], "controlnet", allow_pickle=model.allow_pickle)
     check_fit(folders)
     return files
+
+
+def beside_vae(files: dict[str, Path]) -> Path | None:
+    """Where a model that brings a tiny VAE of its own keeps it, for the files of `locate`."""
+    return files["vae"].parents[1] / "tiny_vae" if "vae" in files else None
 
 
 def _unet_folder(model: ModelSettings) -> Path:
@@ -77,8 +82,8 @@ def _unet_folder(model: ModelSettings) -> Path:
     return next((folder / name for name in (UNET_SUBFOLDER, "unet") if (folder / name).is_dir()), folder)
 
 
-def _controlnet_folder(model: ModelSettings) -> Path:
-    beside = Path(model.model_id).expanduser() / "controlnet"
+def _controlnet_folder(model: ModelSettings, folder: Path) -> Path:
+    beside = folder / "controlnet"
     if model.controlnet_id == DEFAULT_CONTROLNET and beside.is_dir():
         return beside
     prefix = f"{model.weights_subfolder}/" if model.weights_subfolder else ""

@@ -50,7 +50,7 @@ class Pipeline:
     prompt_cache: a folder, or None where prompts are encoded at every load.
     digests: sha256 of what each network was read from. read_vae_encoder: the VAE encoder's half of its state, by
     `dtype_name`; None where it cannot be read alone. read_tiny_vae: an AutoencoderTiny and its sha256, by hub id or
-    folder, revision and `dtype_name`; None where there is none.
+    folder (None is the model's own, else TAESD), revision and `dtype_name`; None where there is none.
     call: fields of GenerationSettings that stand whatever a call asks for; set by `hold`. caps: the most of a field
     that is run, since memory ran out with more.
     encoding: what surrounds encoding the photo. after_call: what is done when a batch is through, or has failed.
@@ -70,7 +70,7 @@ class Pipeline:
     prompt_cache: Any = None
     digests: dict[str, str] = field(default_factory=dict)
     read_vae_encoder: Callable[[Any], dict[str, Any]] | None = None
-    read_tiny_vae: Callable[[str, str | None, Any], tuple[Any, str]] | None = None
+    read_tiny_vae: Callable[[str | None, str | None, Any], tuple[Any, str]] | None = None
     call: dict[str, Any] = field(default_factory=dict)
     caps: dict[str, int] = field(default_factory=dict)
     encoding: Callable[[], AbstractContextManager[Any]] = nullcontext

@@ -6,7 +6,8 @@ from sdaug.levers import AbstractLever, Answer, Change, LeverSkipped, Pipeline, 
 
 
 class TinyVae(AbstractLever):
-    """Replace the VAE by an AutoencoderTiny, read from `vae_id`, a hub id or a folder. revision: unset, the hub's main.
+    """Replace the VAE by an AutoencoderTiny, read from `vae_id`, a hub id or a folder. Unset, it is the one in the
+    model's own folder `tiny_vae/`, else TAESD. revision: unset, the hub's main.
 
     Trades fine detail of what is invented for time and memory: TAESD decodes a 512 px picture with 141 GFLOP instead of
     2515 and a quarter of the working memory. The photo's own pixels do not pass through it.
@@ -23,7 +24,7 @@ class TinyVae(AbstractLever):
     }
     answer: ClassVar[Answer] = "other"
 
-    vae_id: str = "madebyollin/taesd"
+    vae_id: str | None = None
     revision: str | None = None
 
     def apply(self, pipeline: Pipeline) -> None:

@@ -4,11 +4,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sdaug.config import DEFAULT_CONTROLNET, DEFAULT_MODEL, OPENPOSE_CONTROLNET, PINNED_REVISIONS, FaceIdSettings
+from sdaug.config import (
+    DEFAULT_CONTROLNET,
+    DEFAULT_MODEL,
+    NANO,
+    OPENPOSE_CONTROLNET,
+    PINNED_REVISIONS,
+    FaceIdSettings,
+)
 from sdaug.diffusion.components import WeightsError
 from sdaug.diffusion.hub import find_folder
 from sdaug.diffusion.layout import stand_ins
 from sdaug.diffusion.lora import FEW_STEP
+from sdaug.diffusion.reading import TAESD
 from sdaug.diffusion.safety import FILES as SAFETY_FILES
 from sdaug.diffusion.weights import MODEL_FILES, UNET_SUBFOLDER
 from sdaug.packs import INSIGHTFACE_PACKS
@@ -21,14 +29,15 @@ PACKS_FOLDER = Path("~/.insightface/models")
 
 @dataclass(frozen=True)
 class Model:
-    """One entry. source: a hub id, or an insightface pack's name. files: what is wanted of it, by path or glob.
+    """One entry. kind: "package" comes with this one. source: a hub id, or a pack's or the model's own name. files:
+    what is wanted of it, by path or glob.
 
     licence: an identifier that `--accept-licence` has to repeat. conditions: what the licence means, and how it is
     known; see docs/licences.md. pickled: the file is a pickle, there is no other.
     """
 
     name: str
-    kind: Literal["hub", "insightface"]
+    kind: Literal["hub", "insightface", "package"]
     source: str
     purpose: str
     licence: str
@@ -49,6 +58,9 @@ _NETWORK = ("config.json", "diffusion_pytorch_model.safetensors")
 _FACE_ID = FaceIdSettings()
 
 CATALOGUE = (
+    Model(NANO, "package", NANO, "a small model of the same kind, for CPUs, tests and the demo: fills holes, no artist",
+          "apache-2.0", "trained by experiments/nano on photographs under CC BY 4.0, see its model card",
+          (*MODEL_FILES, "controlnet/*", "tiny_vae/*", "SHA256SUMS", "README.md")),
     Model("sd15", "hub", DEFAULT_MODEL, "Stable Diffusion 1.5: fills what the photo does not show",
           "creativeml-openrail-m", _OPENRAIL_M, tuple(MODEL_FILES)),
     Model("sd15-safety-checker", "hub", DEFAULT_MODEL, "its safety checker, for `safety_checker: on`",
@@ -57,7 +69,7 @@ CATALOGUE = (
           "openrail", _OPENRAIL_M, tuple(f"diffusion_sd15/{file}" for file in _NETWORK)),
     Model("controlnet-openpose", "hub", OPENPOSE_CONTROLNET, "the same with OpenPose's face points",
           NOT_LOOKED_UP, _UNKNOWN, _NETWORK),
-    Model("taesd", "hub", "madebyollin/taesd", "tiny VAE: decodes with 1/18 of the arithmetic, loses fine detail",
+    Model("taesd", "hub", TAESD, "tiny VAE: decodes with 1/18 of the arithmetic, loses fine detail",
           "mit", "as its publisher states; not re-read here", _NETWORK),
     Model("ip-adapter-faceid", "hub", _FACE_ID.adapter_id, "a face embedding beside the prompt",
           "non-commercial-research", f"{_RESEARCH}: derived from insightface's recogniser, as its publisher states",

@@ -4,7 +4,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sdaug.diffusion.components import WeightsInvalid
-from sdaug.diffusion.layout import NETWORKS, check_fit, check_header, check_network, check_tokenizer, read_json
+from sdaug.diffusion.layout import (
+    NETWORKS,
+    check_fit,
+    check_header,
+    check_network,
+    check_tokenizer,
+    read_json,
+    read_sums,
+)
 from sdaug.measure.digest import file_sha256
 from sdaug.models.catalogue import Model, files_here, folder_here
 from sdaug.models.record import read_record
@@ -32,7 +40,7 @@ class Verdict:
 
 
 def verify_model(model: Model) -> Verdict:
-    """`model` against the record of its pull, every byte read; without a record, against the hub's names alone.
+    """`model` against the record of its pull or its own SHA256SUMS, every byte read; else against the hub's names.
 
     In the hub's cache a large file is named by its sha256, so that damage shows also where something else fetched it.
     """
@@ -44,7 +52,9 @@ def verify_model(model: Model) -> Verdict:
     if folder is None or not folder.is_dir():
         problem = f"{folder} is gone" if folder else "not on this machine, or not whole"
         return Verdict(model.name, None, record is not None, {}, (problem,))
-    wanted = record["files"] if record else {str(p.relative_to(folder)): {} for p in files_here(model, folder)}
+    sums = read_sums(folder)
+    wanted = record["files"] if record else {name: {"sha256": digest} for name, digest in sums.items()}
+    wanted = wanted or {str(p.relative_to(folder)): {} for p in files_here(model, folder)}
     digests, problems = {}, []
     for name, expected in wanted.items():
         path = folder / name
@@ -57,7 +67,7 @@ def verify_model(model: Model) -> Verdict:
         if known and digests[name] != known:
             problems.append(f"{path} has changed: its sha256 is {digests[name]}, {known} was recorded")
     sound = [folder / name for name in digests]
-    return Verdict(model.name, str(folder), record is not None, digests, (*problems, *_unreadable(folder, sound)))
+    return Verdict(model.name, str(folder), bool(record or sums), digests, (*problems, *_unreadable(folder, sound)))
 
 
 def verify_folder(folder: Path) -> Verdict:

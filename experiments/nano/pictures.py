@@ -1,0 +1,48 @@
+"""Crops to train the VAE on: the people that train, and scikit-image's own pictures for texture."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from sdaug.face.photo import read_photo
+
+TEXTURES = (
+    "brick.png", "chelsea.png", "coffee.png", "grass.png", "gravel.png", "moon.png", "motorcycle_left.png",
+    "motorcycle_right.png", "rocket.jpg",
+)  # fmt: skip
+"""Files of scikit-image's wheel. Not the astronaut: she is who the demo turns."""
+
+FACES_SHARE = 0.8
+
+
+class Crops:
+    """Photographs held in memory, and crops of them by random scale, place, mirroring, light and tint."""
+
+    def __init__(self, faces: Path, people: list[str]):
+        import skimage
+
+        folder = Path(skimage.__file__).parent / "data"
+        self.faces = [read_photo(p).pixels for person in people for p in sorted((faces / "london").glob(f"{person}_*"))]
+        self.textures = [read_photo(folder / name).pixels for name in TEXTURES]
+
+    def draw(self, count: int, side: int, generator: np.random.Generator) -> torch.Tensor:
+        """(count, 3, side, side) float32 -1..1."""
+        crops = []
+        for _ in range(count):
+            of = self.faces if generator.random() < FACES_SHARE else self.textures
+            crops.append(_crop(of[generator.integers(len(of))], side, generator))
+        return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)
+
+
+def _crop(picture: np.ndarray, side: int, generator: np.random.Generator) -> np.ndarray:
+    scale = max(generator.uniform(0.7, 1.4), 1.01 * side / min(picture.shape[:2]))
+    cut = int(np.ceil(side / scale))
+    y, x = (generator.integers(0, most - cut + 1) for most in picture.shape[:2])
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    crop = cv2.resize(picture[y : y + cut, x : x + cut], (side, side), interpolation=how)
+    if generator.random() < 0.5:
+        crop = crop[:, ::-1]
+    light, contrast, tint = generator.uniform(-0.25, 0.25), generator.uniform(0.6, 1.15), generator.normal(0, 0.05, 3)
+    return np.clip((crop.astype(np.float32) / 127.5 - 1) * contrast + (light + tint).astype(np.float32), -1, 1)

@@ -1,0 +1,56 @@
+"""The VAE of sdaug-nano, on crops of photographs. Resumable; see training.py.
+
+python experiments/nano/train_vae.py --faces FACES --out build/nano/vae
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as functional
+from networks import new_vae
+from pictures import Crops
+from prepare import PEOPLE
+from training import Training
+
+
+def losses(vae: torch.nn.Module, crops: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
+    """crops: (B, 3, S, S) float32 -1..1. Absolute error at four scales, and of edges; a little Kullback-Leibler
+    divergence, which makes the decoder bear latents that are not quite right."""
+    with torch.autocast("cpu", torch.bfloat16):
+        spread = vae.encode(crops).latent_dist
+        noise = torch.randn(spread.mean.shape, generator=generator)
+        made = vae.decode(spread.mean + spread.std * noise, return_dict=False)[0].float()
+    parts = {"kl": 1e-3 * 0.5 * (spread.mean**2 + spread.var - 1 - spread.logvar).float().mean()}
+    error = made - crops
+    parts["error"] = error.abs().mean()
+    parts["edges"] = 0.5 * (error.diff(dim=2).abs().mean() + error.diff(dim=3).abs().mean())
+    parts["coarse"] = sum((functional.avg_pool2d(error, n).abs().mean() for n in (2, 4, 8)), torch.zeros(()))
+    return parts
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--faces", type=Path, required=True, help="folder that holds london/")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--side", type=int, default=96)
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    torch.manual_seed(asked.seed)
+    vae = new_vae()
+    crops = Crops(asked.faces, json.loads(PEOPLE.read_text())["train"])
+    training = Training({"vae": vae}, asked.out, asked.steps, learning_rate=2e-3)
+
+    def step(number: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        chosen = crops.draw(asked.batch, asked.side, np.random.default_rng([asked.seed, number]))
+        return losses(vae, chosen, generator)
+
+    training.run(step, asked.seed)
+
+
+if __name__ == "__main__":
+    main()

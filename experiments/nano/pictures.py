@@ -18,7 +18,7 @@ FACES_SHARE = 0.8
 
 
 class Crops:
-    """Photographs held in memory, and crops of them by random scale, place, mirroring, light and tint."""
+    """Photographs held in memory, and crops of them by random scale, place, mirroring, light, colour and tint."""
 
     def __init__(self, faces: Path, people: list[str]):
         import skimage
@@ -44,5 +44,8 @@ def _crop(picture: np.ndarray, side: int, generator: np.random.Generator) -> np.
     crop = cv2.resize(picture[y : y + cut, x : x + cut], (side, side), interpolation=how)
     if generator.random() < 0.5:
         crop = crop[:, ::-1]
-    light, contrast, tint = generator.uniform(-0.25, 0.25), generator.uniform(0.6, 1.15), generator.normal(0, 0.05, 3)
-    return np.clip((crop.astype(np.float32) / 127.5 - 1) * contrast + (light + tint).astype(np.float32), -1, 1)
+    light, contrast, tint = generator.uniform(-0.25, 0.25), generator.uniform(0.6, 1.15), generator.normal(0, 0.08, 3)
+    values = crop.astype(np.float32) / 127.5 - 1
+    grey = values.mean(2, keepdims=True)
+    values = grey + (values - grey) * np.float32(generator.uniform(0.6, 2.0))
+    return np.clip(values * np.float32(contrast) + (light + tint).astype(np.float32), -1, 1)

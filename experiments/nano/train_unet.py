@@ -58,7 +58,7 @@ class Steps:
         self.data, self.batch, self.side = data, batch, side
         self.prompts = torch.cat([both.positive, both.negative])
         self.kept = new_scheduler().alphas_cumprod
-        self.unet, self.controlnet = (n.to(memory_format=torch.channels_last) for n in (new_unet(), new_controlnet()))
+        self.unet, self.controlnet = new_unet(), new_controlnet()
 
     def __call__(self, _: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
         chosen = torch.randint(len(self.data), (self.batch,), generator=generator).tolist()
@@ -83,12 +83,8 @@ class Steps:
             ]
         )
         prompts = self.prompts[negative.long()]
-        layout = torch.channels_last
         with torch.autocast("cpu", torch.bfloat16):
-            found = found.contiguous(memory_format=layout)
-            down, middle = self.controlnet(
-                found, timesteps, prompts, hints.contiguous(memory_format=layout), return_dict=False
-            )
+            down, middle = self.controlnet(found, timesteps, prompts, hints, return_dict=False)
             predicted = self.unet(
                 found,
                 timesteps,

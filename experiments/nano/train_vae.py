@@ -17,14 +17,16 @@ from training import Training
 
 
 def losses(vae: torch.nn.Module, crops: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
-    """crops: (B, 3, S, S) float32 -1..1. Absolute error at four scales, and of edges; a little Kullback-Leibler
-    divergence, which makes the decoder bear latents that are not quite right."""
+    """crops: (B, 3, S, S) float32 -1..1. Absolute error at four scales, of edges and of colour (of faces the smallest
+    part, and left out for long without); a little Kullback-Leibler divergence, which makes the decoder bear latents
+    that are not quite right."""
     with torch.autocast("cpu", torch.bfloat16):
         spread = vae.encode(crops).latent_dist
         noise = torch.randn(spread.mean.shape, generator=generator)
         made = vae.decode(spread.mean + spread.std * noise, return_dict=False)[0].float()
     parts = {"kl": 1e-3 * 0.5 * (spread.mean**2 + spread.var - 1 - spread.logvar).float().mean()}
     error = made - crops
+    parts["colour"] = (error[:, ::2] - error[:, 1:2]).abs().mean()
     parts["error"] = error.abs().mean()
     parts["edges"] = 0.5 * (error.diff(dim=2).abs().mean() + error.diff(dim=3).abs().mean())
     parts["coarse"] = sum((functional.avg_pool2d(error, n).abs().mean() for n in (2, 4, 8)), torch.zeros(()))

@@ -124,6 +124,15 @@ def warp_record(warp, astronaut):
 
 
 @pytest.fixture(scope="session")
+def nano():
+    """Diffusion on the small model that comes with the package."""
+    settings = RunSettings.model_validate({"generation": {"num_inference_steps": 4}})
+    augmentor = GenerativeAugmentor("sdaug-nano", device="cpu", settings=settings)
+    yield augmentor
+    augmentor.cleanup()
+
+
+@pytest.fixture(scope="session")
 def random_model():
     """Diffusion on the small seeded model, whose pictures are noise."""
     settings = RunSettings.model_validate({"generation": {"num_inference_steps": 2}})

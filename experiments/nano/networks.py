@@ -12,7 +12,7 @@ _BLOCKS: dict[str, Any] = dict(
     layers_per_block=1,
     norm_num_groups=8,
     cross_attention_dim=WIDTH,
-    attention_head_dim=4,  # diffusers' name for the number of heads
+    attention_head_dim=3,  # diffusers' name for the number of heads
     in_channels=LATENT_CHANNELS,
     down_block_types=("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D"),
 )

@@ -58,7 +58,8 @@ class Steps:
         self.data, self.batch, self.side = data, batch, side
         self.prompts = torch.cat([both.positive, both.negative])
         self.kept = new_scheduler().alphas_cumprod
-        self.unet, self.controlnet = new_unet(), new_controlnet()
+        layout = torch.channels_last
+        self.unet, self.controlnet = new_unet().to(memory_format=layout), new_controlnet().to(memory_format=layout)
 
     def __call__(self, _: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
         chosen = torch.randint(len(self.data), (self.batch,), generator=generator).tolist()
@@ -83,6 +84,7 @@ class Steps:
             ]
         )
         prompts = self.prompts[negative.long()]
+        found, hints = (part.contiguous(memory_format=torch.channels_last) for part in (found, hints))
         with torch.autocast("cpu", torch.bfloat16):
             down, middle = self.controlnet(found, timesteps, prompts, hints, return_dict=False)
             predicted = self.unet(
@@ -106,7 +108,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=Path, required=True)
     parser.add_argument("--vae", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=12000)
+    parser.add_argument("--steps", type=int, default=11000)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--side", type=int, default=32, help="of a crop, in latents; 64 is a whole picture")
     parser.add_argument("--learning-rate", type=float, default=8e-4)

@@ -133,6 +133,11 @@ def nano():
 
 
 @pytest.fixture(scope="session")
+def nano_record(nano, astronaut):
+    return nano.augment(astronaut, num_angles=5)
+
+
+@pytest.fixture(scope="session")
 def random_model():
     """Diffusion on the small seeded model, whose pictures are noise."""
     settings = RunSettings.model_validate({"generation": {"num_inference_steps": 2}})

@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--side", type=int, default=96)
+    parser.add_argument("--freeze-encoder-at", type=int, help="step from which only the decoder learns")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     torch.manual_seed(asked.seed)
@@ -48,6 +49,8 @@ def main() -> None:
     training = Training({"vae": vae}, asked.out, asked.steps, learning_rate=2e-3)
 
     def step(number: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        if asked.freeze_encoder_at is not None and number >= asked.freeze_encoder_at:
+            vae.encoder.requires_grad_(False)  # latents that were encoded before stay what they are
         chosen = crops.draw(asked.batch, asked.side, np.random.default_rng([asked.seed, number]))
         return losses(vae, chosen, generator)
 

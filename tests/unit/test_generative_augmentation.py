@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sdaug import GenerativeAugmentor
-from sdaug.config import DEFAULT_MODEL, RunSettings
+from sdaug.config import DEFAULT_MODEL, NANO, RunSettings
 from sdaug.diffusion.generator import DiffusionGenerator
 from sdaug.diffusion.weights import WeightsMissing
 from sdaug.face.photo import photo_from_array
@@ -31,7 +31,7 @@ def two(astronaut) -> np.ndarray:
     return canvas
 
 
-def test_pipeline_initialization(random_model, random_record):
+def test_pipeline_initialization(nano, nano_record):
     mission = GenerativeAugmentor("runwayml/stable-diffusion-v1-5", True, "cuda")
     assert mission.settings.model.model_id == DEFAULT_MODEL
     assert mission.settings.levers["precision"] == {"dtype": "float16"}
@@ -40,18 +40,18 @@ def test_pipeline_initialization(random_model, random_record):
     given = settings(levers={"precision": {"dtype": "bfloat16"}}, model={"device": "cpu"})
     assert GenerativeAugmentor(settings=given).settings == given
 
-    loaded = random_model._diffusion().generator.pipeline
+    loaded = nano._diffusion().generator.pipeline
     assert [type(part).__name__ for part in (loaded.unet, loaded.controlnet, loaded.vae)] == [
         "UNet2DConditionModel", "ControlNetModel", "AutoencoderKL",
     ]  # fmt: skip
-    facts = random_record.generator["model"]
-    assert facts["random"] is True and facts["model_id"] == "random" and facts["dtype"] == "float32"
+    facts = nano_record.generator["model"]
+    assert facts["random"] is False and facts["model_id"] == "sdaug-nano" and facts["dtype"] == "float32"
 
 
-def test_generate_single_angle(random_model, random_record, astronaut, astronaut_bgr):
-    (image,) = random_model.generate_angles(astronaut_bgr, num_angles=1)
+def test_generate_single_angle(nano, nano_record, astronaut, astronaut_bgr):
+    (image,) = nano.generate_angles(astronaut_bgr, num_angles=1)
     assert image.shape == (512, 512, 3) and image.dtype == np.uint8
-    kept = random_record.angles[0].image
+    kept = nano_record.angles[0].image
     assert np.array_equal(image, kept[..., ::-1]) and not np.array_equal(image, kept)
     # the record's picture is RGB: its colours are those of the photo, whose suit is orange
     assert (
@@ -81,7 +81,7 @@ def test_quality_assessment(warp, warp_record, astronaut, astronaut_bgr):
 
 
 def test_memory_cleanup(astronaut_bgr):
-    augmentor = GenerativeAugmentor("random", device="cpu", settings=settings(generation={"num_inference_steps": 1}))
+    augmentor = GenerativeAugmentor(NANO, device="cpu", settings=settings(generation={"num_inference_steps": 1}))
     assert augmentor.load() > 0
     unet = weakref.ref(augmentor._diffusion().generator.pipeline.unet)
     mesh = weakref.ref(augmentor.pack.mesh)
@@ -223,7 +223,7 @@ def test_out_of_memory_degrades_and_any_other_error_is_not_hidden(random_model, 
 
 
 def test_configure_replaces_parts_and_frees_only_what_depends_on_them():
-    augmentor = GenerativeAugmentor("random", device="cpu")
+    augmentor = GenerativeAugmentor(NANO, device="cpu")
     augmentor.load()
     generator, pack = augmentor._diffusion().generator, augmentor.pack
     augmentor.configure(generation={"num_inference_steps": 3})
@@ -260,7 +260,7 @@ def test_memory_that_runs_out_while_loading_degrades_or_is_raised(astronaut, mon
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
 
     monkeypatch.setattr(diffusion, "load_generator", fail)
-    augmentor = GenerativeAugmentor("random", device="cpu", settings=RunSettings(strict=strict))
+    augmentor = GenerativeAugmentor(NANO, device="cpu", settings=RunSettings(strict=strict))
     if strict:
         with pytest.raises(torch.OutOfMemoryError):
             augmentor.augment(astronaut, num_angles=1)

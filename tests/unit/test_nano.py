@@ -96,36 +96,31 @@ def test_a_tiny_vae_for_other_latents_is_refused(tmp_path):
 # -- what it makes
 
 
-@pytest.fixture(scope="module")
-def record(nano, astronaut):
-    return nano.augment(astronaut, num_angles=5)
-
-
-def test_diffusion_makes_the_first_five_angles_of_the_astronaut(record, views):
-    rungs = [angle.rung for angle in record.angles]
+def test_diffusion_makes_the_first_five_angles_of_the_astronaut(nano_record, views):
+    rungs = [angle.rung for angle in nano_record.angles]
     assert rungs.count("diffusion") >= 4, rungs
-    for angle, view in zip(record.angles, views, strict=False):
+    for angle, view in zip(nano_record.angles, views, strict=False):
         if angle.rung == "diffusion" and view.hole.any():
             changed = np.abs(angle.image.astype(int) - view.image)[view.hole].max(-1)
             assert (1 - kept(view.valid))[view.hole].mean() > 0.95 and (changed > 0).mean() > 0.9
 
 
-def test_the_raw_picture_is_the_person_too(record):
-    for angle in record.angles:
+def test_the_raw_picture_is_the_person_too(nano_record):
+    for angle in nano_record.angles:
         assert angle.raw.similarity["dlib_resnet"] > 0, f"raw picture at {angle.requested} is a stranger"
 
 
-def test_bfloat16_is_the_same_person(nano, record, astronaut):
+def test_bfloat16_is_the_same_person(nano, nano_record, astronaut):
     settings = nano.settings.model_copy(update={"levers": {"precision": {"dtype": "bfloat16"}}})
     coarser = GenerativeAugmentor(settings=settings).augment(astronaut, num_angles=2)
-    for a, b in zip(record.angles, coarser.angles, strict=False):
+    for a, b in zip(nano_record.angles, coarser.angles, strict=False):
         similarity = [x.judgement.similarity["dlib_resnet"] for x in (a, b)]
         assert similarity[0] == pytest.approx(similarity[1], abs=0.01)
 
 
-def test_a_higher_strength_leaves_less_of_the_person(nano, record, astronaut):
+def test_a_higher_strength_leaves_less_of_the_person(nano, nano_record, astronaut):
     settings = nano.settings.model_dump()
     settings["generation"] |= {"strength": 0.9}
     bold = GenerativeAugmentor(settings=RunSettings.model_validate(settings)).augment(astronaut, num_angles=1)
-    at_03, at_09 = (r.angles[0].raw.similarity["dlib_resnet"] for r in (record, bold))
+    at_03, at_09 = (r.angles[0].raw.similarity["dlib_resnet"] for r in (nano_record, bold))
     assert at_09 < at_03 - 0.05

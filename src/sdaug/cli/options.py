@@ -35,7 +35,7 @@ def generation_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 help="diffusion falls back to the warp where it cannot run, and says so.",
             ),
             click.option("--model", "model_id", default=DEFAULT_MODEL, show_default=True,
-                         help='Hub id, folder in diffusers layout, or "random".'),
+                         help='Hub id, folder in diffusers layout, "sdaug-nano" (comes with the package), "random".'),
             click.option("--device", type=click.Choice(["cuda", "cpu"]), default="cuda", show_default=True,
                          help="Without a GPU the CPU is used."),
             pack_option,

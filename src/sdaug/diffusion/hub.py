@@ -39,7 +39,7 @@ def find_folder(name: str, revision: str | None, files: list[str], *, allow_pick
         return cached
     raise WeightsMissing(
         f"{name} is neither a folder here nor whole in the hub's cache; `sdaug models pull` fetches what `sdaug models "
-        f"list` has, `hf download {name}` anything else"
+        f"list` has, `hf download {name}` anything else; sdaug-nano, a small model, comes with this package"
     )
 
 

@@ -177,6 +177,23 @@ def test_weights_leave_the_gpu_only_where_its_memory_is_its_own(generator, monke
     assert made.result is not None and generator.facts["resource_steps"][-1] == "model_cpu_offload"
 
 
+def test_a_tiny_vae_that_does_not_fit_leaves_the_old_one_and_its_digest(generator, monkeypatch):
+    vae, digest, parameters = generator.pipeline.vae, generator.facts["sha256"]["vae"], generator.facts["parameters"]
+    before = dict(parameters)
+
+    def run_out(pipeline):
+        if pipeline.vae is not vae:
+            raise error_of("cuda")
+
+    monkeypatch.setattr(steps, "place", run_out)
+    fails_until(generator, "fp8_storage")
+    (made,) = make(generator, jobs()[:1], SETTINGS)
+    assert made.result is not None and generator.facts["resource_steps"] == ["fp8_storage"]
+    assert "memory ran out while it was done" in generator.facts["resource_steps_left_out"]["tiny_vae"]
+    assert generator.pipeline.vae is vae and generator.pipeline.placed
+    assert generator.facts["sha256"]["vae"] == digest and parameters == before
+
+
 def test_a_step_for_which_memory_does_not_suffice_is_left_out_and_the_layers_still_compute(generator, monkeypatch):
     from diffusers.hooks import layerwise_casting
 

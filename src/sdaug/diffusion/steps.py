@@ -57,18 +57,23 @@ def _tiles(generator: DiffusionGenerator, now: GenerationSettings, _: int) -> st
 def _another_vae(generator: DiffusionGenerator, _: GenerationSettings, __: int) -> str | None:
     import torch
 
-    lever, pipeline, old = _lever(generator, "tiny_vae"), generator.pipeline, generator.pipeline.vae
+    lever, pipeline = _lever(generator, "tiny_vae"), generator.pipeline
+    old, digest, placed = pipeline.vae, pipeline.digests["vae"], pipeline.placed
     if not _rests(generator):
         raise LeverSkipped("an offload lever moves the VAE that is there by hooks of its own")
     try:
         lever.apply(pipeline)
     except WeightsError as error:
         raise LeverSkipped(f"its weights are not on this machine: {error}") from error
-    pipeline.vae.use_slicing = old.use_slicing
-    if getattr(old, "use_tiling", False):
-        plugins.load("sdaug.levers", "vae_tiling", {"tile": TILE}).apply(pipeline)
-    pipeline.placed = False
-    place(pipeline)
+    try:
+        pipeline.vae.use_slicing = old.use_slicing
+        if getattr(old, "use_tiling", False):
+            plugins.load("sdaug.levers", "vae_tiling", {"tile": TILE}).apply(pipeline)
+        pipeline.placed = False
+        place(pipeline)
+    except Exception:
+        pipeline.vae, pipeline.digests["vae"], pipeline.placed = old, digest, placed
+        raise
     torch.nn.Module.to(old, "meta")
     generator.sources.posteriors.clear()  # they are the old one's
     generator.facts["parameters"]["vae"] = sum(p.numel() for p in pipeline.vae.parameters())

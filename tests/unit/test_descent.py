@@ -194,27 +194,51 @@ def test_a_tiny_vae_that_does_not_fit_leaves_the_old_one_and_its_digest(generato
     assert generator.facts["sha256"]["vae"] == digest and parameters == before
 
 
-def test_a_step_for_which_memory_does_not_suffice_is_left_out_and_the_layers_still_compute(generator, monkeypatch):
+@pytest.fixture
+def narrowing_fails(monkeypatch):
+    """Memory runs out in the middle of the n-th layer that is narrowed to 8 bits. Gives the layers that were begun."""
     from diffusers.hooks import layerwise_casting
 
-    fails_until(generator, "size 64")
-    real, done = layerwise_casting.LayerwiseCastingHook.initialize_hook, []
+    def fail_at(n: int) -> list[torch.nn.Module]:
+        real, begun = layerwise_casting.LayerwiseCastingHook.initialize_hook, []
 
-    def run_out(hook, module):
-        done.append(module)
-        if len(done) == 5:
-            module.weight.data = module.weight.data.to(hook.storage_dtype)
-            raise error_of("cuda")
-        return real(hook, module)
+        def run_out(hook, module):
+            begun.append(module)
+            if len(begun) == n:
+                module.weight.data = module.weight.data.to(hook.storage_dtype)
+                raise error_of("cuda")
+            return real(hook, module)
 
-    monkeypatch.setattr(layerwise_casting.LayerwiseCastingHook, "initialize_hook", run_out)
+        monkeypatch.setattr(layerwise_casting.LayerwiseCastingHook, "initialize_hook", run_out)
+        return begun
+
+    return fail_at
+
+
+def test_weights_that_were_narrowed_before_memory_ran_out_stay_and_are_a_step(generator, narrowing_fails):
+    begun = narrowing_fails(5)
+    fails_until(generator, "fp8_storage partly")
     (made,) = make(generator, jobs()[:1], SETTINGS)
-    assert made.result is None
+    assert made.result is not None and made.result.failure is None and made.steps == (Reason.OUT_OF_MEMORY,)
+    assert generator.facts["resource_steps"] == ["tiny_vae", "fp8_storage partly"]
+    assert "fp8_storage" not in generator.facts["resource_steps_left_out"]
+    narrow = [layer.weight.dtype == torch.float8_e4m3fn for layer in begun]
+    assert narrow == [True] * 4 + [False], "the layer in which memory ran out computes again"
+    (later,) = make(generator, jobs()[:1], SETTINGS)
+    assert np.array_equal(later.result.image, made.result.image) and later.steps == made.steps
+    assert len(begun) == 5, "it is not tried again"
+
+
+def test_a_step_for_which_memory_never_sufficed_is_left_out_and_the_layers_still_compute(generator, narrowing_fails):
+    begun = narrowing_fails(1)
+    fails_until(generator, "size 64")
+    (made,) = make(generator, jobs()[:1], SETTINGS)
+    assert made.result is None and generator.facts["resource_steps"] == ["tiny_vae"]
     assert "memory ran out while it was done" in generator.facts["resource_steps_left_out"]["fp8_storage"]
     generator.pipeline.unet.conv_out._forward_pre_hooks.clear()
     (made,) = make(generator, jobs()[:1], SETTINGS)
     assert made.result is not None and made.result.failure is None
-    assert done[4].weight.dtype == torch.float32
+    assert begun[0].weight.dtype == torch.float32
 
 
 def test_no_angle_is_made_before_it_is_asked_for(generator):

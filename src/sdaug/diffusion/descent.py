@@ -100,6 +100,7 @@ def step_down(generator: DiffusionGenerator, settings: GenerationSettings, batch
 
 
 def _take(step: Step, generator: DiffusionGenerator, now: GenerationSettings, batch: int) -> str | None:
+    halfway = False
     try:
         return step.take(generator, now, batch)
     except (LeverSkipped, WeightsError) as error:
@@ -109,7 +110,10 @@ def _take(step: Step, generator: DiffusionGenerator, now: GenerationSettings, ba
             raise
         forget_frames(error)
         why_not = f"memory ran out while it was done: {type(error).__name__}: {error}"
+        halfway = step.halfway(generator)
     free(generator)
+    if halfway:
+        return "partly"
     generator.facts["resource_steps_left_out"][step.name] = why_not
     return None
 

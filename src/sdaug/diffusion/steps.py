@@ -25,11 +25,13 @@ extent, None where it would change nothing for such a call. Raises `LeverSkipped
 
 @dataclass(frozen=True)
 class Step:
-    """name: a lever's or a generation setting's. repeated: whether it can be taken again after it was taken."""
+    """name: a lever's or a generation setting's. repeated: whether it can be taken again after it was taken. halfway:
+    whether one for which memory did not suffice has freed something all the same, which then stays."""
 
     name: str
     take: Take
     repeated: bool = False
+    halfway: Callable[[DiffusionGenerator], bool] = lambda _: False
 
 
 def _one_image_in_the_vae(generator: DiffusionGenerator, _: GenerationSettings, batch: int) -> str | None:
@@ -107,6 +109,11 @@ def _widen_halfway(pipeline: Pipeline) -> None:
                 torch.nn.Module.to(module, dtype=pipeline.dtype)
 
 
+def _some_in_eight_bits(generator: DiffusionGenerator) -> bool:
+    pipeline = generator.pipeline
+    return any(narrowing(layer) for network in (pipeline.unet, pipeline.controlnet) for layer in network.modules())
+
+
 def narrowing(module: Any) -> Any:
     """diffusers' hook that keeps a layer's weights in 8 bits between its runs, None where there is none."""
     registry = getattr(module, "_diffusers_hook", None)
@@ -138,7 +145,7 @@ STEPS = (
     Step("batch_size", _half_the_angles, repeated=True),
     Step("vae_tiling", _tiles),
     Step("tiny_vae", _another_vae),
-    Step("fp8_storage", _eight_bits),
+    Step("fp8_storage", _eight_bits, halfway=_some_in_eight_bits),
     Step("model_cpu_offload", _weights_elsewhere),
     Step("size", _smaller_pictures),
 )

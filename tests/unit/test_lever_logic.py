@@ -126,8 +126,26 @@ def test_regional_compilation_reaches_the_convolutions_of_both_networks(pipeline
         covered = sum(layer.weight.numel() for layer in convolutions if id(layer) in inside)
         assert covered > 0.7 * sum(layer.weight.numel() for layer in convolutions), weights
     assert {str(options) for _, options in compiled} == {"{'mode': 'default', 'fullgraph': True}"}
-    for undo in pipeline.undo:
-        undo()
+    pipeline.put_back()
+
+
+@pytest.mark.parametrize("fails", ["a later lever", "the prompts"])
+def test_a_load_that_fails_leaves_the_compilers_settings_as_they_were(monkeypatch, fails):
+    import torch._inductor.config as inductor
+
+    def refuse(*_):
+        raise LeverSkipped("no prompts today")
+
+    monkeypatch.setattr(torch_compile, "check_compiler", lambda _: None)
+    before = inductor.freezing, torch._dynamo.config.recompile_limit
+    levers = {"torch_compile": {"freezing": True}}
+    if fails == "a later lever":
+        levers["attention_slicing"] = {"slice_size": 64}
+    else:
+        monkeypatch.setattr("sdaug.diffusion.load.encoded_prompts", refuse)
+    with pytest.raises(LeverSkipped):
+        load_generator(RANDOM, levers)
+    assert (inductor.freezing, torch._dynamo.config.recompile_limit) == before == (False, before[1])
 
 
 # -- offload

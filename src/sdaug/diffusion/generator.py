@@ -175,9 +175,7 @@ class DiffusionGenerator:
         """Give the memory back, even if something else still refers to a network. Calling it twice does no harm."""
         import torch
 
-        for undo in reversed(self.pipeline.undo):
-            undo()
-        self.pipeline.undo.clear()
+        self.pipeline.put_back()
         self.sources.posteriors.clear()
         for name, network in self.pipeline.networks.items():
             if isinstance(network, torch.nn.Module):

@@ -9,7 +9,7 @@ from typing import Any
 
 from sdaug import plugins
 from sdaug.config import ModelSettings
-from sdaug.diffusion.adapters import find_adapters, load_adapters
+from sdaug.diffusion.adapters import Adapters, find_adapters, load_adapters
 from sdaug.diffusion.components import Components
 from sdaug.diffusion.generator import DiffusionGenerator
 from sdaug.diffusion.prompts import NEGATIVE_PROMPT, PROMPT, Prompts, prompt_embeds
@@ -30,8 +30,6 @@ def load_generator(model: ModelSettings, levers: dict[str, dict[str, Any]]) -> D
     that cannot be. CUDA where there is none becomes the CPU: warned of, and `facts["degraded"]` says `no_gpu`. Random
     weights are no such step down, since they were asked for by name: `facts["reasons"]` says `random_weights`.
     """
-    import torch
-
     chosen = {name: plugins.load("sdaug.levers", name, options) for name, options in levers.items()}
     check_together(chosen)
     if not re.fullmatch(r"cpu|cuda(:\d+)?", model.device):
@@ -44,10 +42,29 @@ def load_generator(model: ModelSettings, levers: dict[str, dict[str, Any]]) -> D
         log.warning("the UNet of %s gets the ordinary prompt: no face embedding is put into it", model.unet_id)
     device, degraded = choose_device(model.device)
     pipeline = assemble(parts, device)
-    pipeline.call.update(adapters.call)
-    install(pipeline, list(chosen.values()))
-    prompts = encoded_prompts(parts, pipeline.prompt_cache)
-    facts = {
+    try:
+        pipeline.call.update(adapters.call)
+        install(pipeline, list(chosen.values()))
+        prompts = encoded_prompts(parts, pipeline.prompt_cache)
+        facts = _facts(model, parts, pipeline, chosen, adapters, prompts) | {"degraded": degraded}
+    except BaseException:
+        pipeline.put_back()
+        raise
+    flags = None if parts.safety_checker is None else partial(check_images, parts.safety_checker)
+    return DiffusionGenerator(pipeline, prompts.positive, prompts.negative, facts, adapters, flags)
+
+
+def _facts(
+    model: ModelSettings,
+    parts: Components,
+    pipeline: Pipeline,
+    chosen: dict[str, AbstractLever],
+    adapters: Adapters,
+    prompts: Prompts,
+) -> dict[str, Any]:
+    import torch
+
+    return {
         "model_id": model.model_id,
         "revision": model.pinned_revision,
         **_controlnet_facts(parts, model),
@@ -55,7 +72,7 @@ def load_generator(model: ModelSettings, levers: dict[str, dict[str, Any]]) -> D
         "unet_revision": model.unet_revision,
         "random": parts.random,
         "reasons": [Reason.RANDOM_WEIGHTS.value] if parts.random else [],
-        "device": str(device),
+        "device": str(pipeline.device),
         "dtype": str(pipeline.dtype).removeprefix("torch."),
         "scheduler": type(parts.scheduler).__name__,
         "timestep_spacing": parts.scheduler.config.get("timestep_spacing"),
@@ -71,10 +88,7 @@ def load_generator(model: ModelSettings, levers: dict[str, dict[str, Any]]) -> D
         "prompt_cache": {"from_cache": prompts.from_cache, "problem": prompts.problem},
         "levers": {name: lever.model_dump() for name, lever in chosen.items()},
         "call": dict(pipeline.call),
-        "degraded": degraded,
     }
-    flags = None if parts.safety_checker is None else partial(check_images, parts.safety_checker)
-    return DiffusionGenerator(pipeline, prompts.positive, prompts.negative, facts, adapters, flags)
 
 
 def _controlnet_facts(parts: Components, model: ModelSettings) -> dict[str, str | None]:

@@ -54,8 +54,8 @@ class Pipeline:
     call: fields of GenerationSettings that stand whatever a call asks for; set by `hold`. caps: the most of a field
     that is run, since memory ran out with more.
     encoding: what surrounds encoding the photo. after_call: what is done when a batch is through, or has failed.
-    spare: gives up memory that later calls would take anew; called when it has run out. undo: what `close` has to call
-    before it drops the networks.
+    spare: gives up memory that later calls would take anew; called when it has run out. undo: what `put_back` calls
+    before the networks are dropped.
     """
 
     unet: Any
@@ -101,6 +101,11 @@ class Pipeline:
             if self.call.get(name, value) != value:
                 raise LeverSkipped(f"{name} is held at {self.call[name]!r} already; {value!r} cannot be too")
         self.call.update(fields)
+
+    def put_back(self) -> None:
+        """What levers changed outside this pipeline, as it was, the last change first; whoever made it calls this."""
+        while self.undo:
+            self.undo.pop()()
 
 
 class AbstractLever(Config, ABC):

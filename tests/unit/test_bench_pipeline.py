@@ -13,6 +13,7 @@ from sdaug.bench.forwards import Forward, Forwards, forwards
 from sdaug.bench.stock import stock_pipeline
 from sdaug.config import ModelSettings
 from sdaug.diffusion.random_model import random_components
+from sdaug.levers import LeverSkipped, torch_compile
 
 CPU = torch.device("cpu")
 
@@ -120,3 +121,20 @@ def test_the_report_has_every_figure_with_its_interval_and_baseline(monkeypatch)
     assert report["batch"] == {"stock": 1, "same_settings": 1, "quick": 2}
     assert report["largest_difference_of_255"] <= 1, "at the same settings ours is stock's picture"
     assert [now[1] for now in seen] == [0, 1, 2, 3]
+
+
+def no_compiler(device):
+    raise LeverSkipped(f"no compiler works here for {device}: there is none")
+
+
+def test_a_lever_that_is_on_by_default_is_left_out_where_it_does_not_apply(monkeypatch, sdaug):
+    monkeypatch.setattr(bench, "build", lambda *_, **__: random_components().vae)
+    monkeypatch.setattr(torch_compile, "check_compiler", no_compiler)
+    small = ["bench", "pipeline", "--model-id", "random", "--device", "cpu", "--rounds", 1, "--steps", 1, "--size", 64]
+    done = sdaug(*small, "--json")
+    report = json.loads(done.out)
+    assert done.code == 0 and report["levers"] == {} and report["ratio_same_settings"]["n"] == 1
+    assert report["levers_skipped"] == {"torch_compile": "no compiler works here for cpu: there is none"}
+    assert "without torch_compile: no compiler works here" in sdaug(*small).out
+    asked = sdaug(*small, "--lever", "torch_compile")
+    assert asked.code == 1 and "no compiler works here for cpu" in asked.err

@@ -16,6 +16,7 @@ from sdaug.diffusion.generator import DiffusionGenerator, Job
 from sdaug.diffusion.load import assemble, choose_device, encoded_prompts, install
 from sdaug.diffusion.source import SourceCache
 from sdaug.diffusion.weights import load_components
+from sdaug.levers import LeverSkipped, torch_compile
 from sdaug.measure.clock import Ratio, paired_ratio
 from sdaug.measure.environment import environment
 from sdaug.plugins import load as load_plugin
@@ -73,6 +74,7 @@ class PipelineBench:
             "largest_difference_of_255": self.difference,
             "measured_peak_bytes": self.measured_peaks,
             "levers": self.facts["levers"],
+            "levers_skipped": self.facts["levers_skipped"],
             "dtype": self.facts["dtype"],
             "recipes": RECIPES,
             "environment": environment(),
@@ -88,11 +90,19 @@ class PipelineBench:
         )
 
 
-def fastest_levers(device: Any) -> dict[str, dict[str, Any]]:
-    """Those that leave the picture as it is but for its last bits, for a CPU or a GPU."""
-    if device.type == "cpu":
-        return {"torch_compile": {"freezing": True}}
-    return {"precision": {"dtype": "float16"}, "channels_last": {}, "torch_compile": {"regional": False}}
+def fastest_levers(device: Any) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Those that leave the picture as it is but for its last bits, for a CPU or a GPU; and why one of them is not to be
+    had on this machine, by its name."""
+    levers: dict[str, dict[str, Any]] = {
+        "cpu": {"torch_compile": {"freezing": True}},
+        "cuda": {"precision": {"dtype": "float16"}, "channels_last": {}, "torch_compile": {"regional": False}},
+    }[device.type]
+    try:
+        torch_compile.check_compiler(device)
+    except LeverSkipped as skipped:
+        del levers["torch_compile"]
+        return levers, {"torch_compile": str(skipped)}
+    return levers, {}
 
 
 def bench_pipeline(
@@ -106,15 +116,16 @@ def bench_pipeline(
 ) -> PipelineBench:
     """Each round makes images three ways, one after the other, after one round that is not counted.
 
-    model: "random-sd15" for the real size. levers: for our pipeline alone, by default `fastest_levers`; precision is
-    stock's too. steps: of the baseline's 20 that are run, by default 2 on a CPU and all on a GPU; all passes of a kind
-    cost the same, so the others are added up. On a CPU our recommended calls make two images at once, so that the UNet
-    sees as many as in a guided step and is compiled once; on a GPU ours make five.
+    model: "random-sd15" for the real size. levers: for our pipeline alone, by default those of `fastest_levers` that
+    apply here; precision is stock's too. steps: of the baseline's 20 that are run, by default 2 on a CPU and all on a
+    GPU; all passes of a kind cost the same, so the others are added up. On a CPU our recommended calls make two images
+    at once, so that the UNet sees as many as in a guided step and is compiled once; on a GPU ours make five.
+    Raises `WeightsError`, and `LeverSkipped` for a lever that was asked for and does not apply.
     """
     total = rounds + 2
     progress("weights", 0, total)
     device, _ = choose_device(model.device)
-    levers = fastest_levers(device) if levers is None else levers
+    levers, skipped = fastest_levers(device) if levers is None else (levers, {})
     on_gpu = device.type == "cuda"
     steps = steps or (STOCK.num_inference_steps if on_gpu else 2)
     batches = Batches(5, 5) if on_gpu else Batches(1, 2)
@@ -164,7 +175,8 @@ def bench_pipeline(
     overhead = tuple(one["quick"].stages["outside"] / one["quick"].seconds for one in measured)
     # The first of our batch is stock's: the same photo, index and seed.
     difference = int(np.abs(theirs[-1].astype(int) - ours[0]).max())
-    return PipelineBench(tuple(measured), steps, batches, ratios, overhead, difference, peaks, generator.facts)
+    facts = generator.facts | {"levers_skipped": skipped}
+    return PipelineBench(tuple(measured), steps, batches, ratios, overhead, difference, peaks, facts)
 
 
 def _with_peak(call: Callable[[], Forwards], name: str, device: Any, peaks: dict[str, int | None]) -> Forwards:
@@ -212,7 +224,11 @@ def _step_s(call: Forwards) -> float:
 def _ours(parts: Components, levers: dict[str, dict[str, Any]], device: Any) -> DiffusionGenerator:
     pipeline = assemble(parts, device)
     chosen = [load_plugin("sdaug.levers", name, options) for name, options in levers.items()]
-    install(pipeline, chosen)
+    try:
+        install(pipeline, chosen)
+    except BaseException:
+        pipeline.put_back()
+        raise
     facts = {"levers": {name: options for name, options in levers.items()}, "dtype": str(pipeline.dtype)}
     return DiffusionGenerator(pipeline, parts.prompt_embeds, parts.negative_prompt_embeds, facts)
 

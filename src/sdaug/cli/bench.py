@@ -98,6 +98,8 @@ def pipeline(
     click.echo(f"outside the networks: {report['overhead_fraction']['value']:.1%} of the time")
     for name, peak in report["peak_gb"].items():
         click.echo(f"{name}: {peak['value']:.2f} GB counted, batch of {peak['batch']}, {peak['dtype']}")
+    for name, reason in report["levers_skipped"].items():
+        click.echo(f"without {name}: {reason}")
     click.echo(report["method"])
 
 

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
 
 from sdaug import plugins
+from sdaug.bench.pipeline import fastest_levers
 from sdaug.config import GenerationSettings, ModelSettings
 from sdaug.costmodel.count import counting
 from sdaug.diffusion import generator as generating
@@ -279,6 +280,23 @@ def test_a_lever_that_holds_settings_does_what_they_do_when_asked_for(name, benc
     made = np.stack([m.diffused for m in generator.generate(jobs(bench.settings(name).size), asked)])
     generator.close()
     assert np.array_equal(picture, made)
+
+
+@pytest.mark.slow
+def test_the_levers_that_the_benchmark_has_on_give_the_same_picture(bench):
+    """Both networks compiled whole, their weights frozen: not what the lever does by default."""
+    levers, skipped = fastest_levers(torch.device("cpu"))
+    if skipped:
+        pytest.skip(str(skipped))
+    assert levers == {"torch_compile": {"freezing": True}}
+    settings, decoded = GenerationSettings(num_inference_steps=2, hole_strength=1.0, size=64), []
+    graphs_before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    for chosen in ({}, levers):
+        generator = load_generator(bench.model, chosen)
+        pictures(generator, settings, decoded)
+        generator.close()
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] - graphs_before >= 2
+    assert np.abs(decoded[0] - decoded[1]).max() <= TOLERANCES["same"]
 
 
 @pytest.mark.parametrize(

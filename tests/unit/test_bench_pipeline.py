@@ -49,11 +49,11 @@ class Network:
 def test_forwards_are_timed_by_stage_and_everything_is_put_back():
     owner = SimpleNamespace(network=Network())
     network = owner.network
-    with forwards({"unet": (owner, "network")}, CPU) as seen:
+    with forwards({"unet": (owner, "network")}, CPU, keep="unet") as seen:
         assert owner.network(torch.zeros(3), 0.02).sum() == 3
         owner.network(torch.zeros(1), 0.04)
         time.sleep(0.03)
-    assert owner.network is network
+    assert owner.network is network and [len(answer) for answer in seen.kept] == [3, 1]
     first, second = seen.passes
     assert (first.stage, first.images, second.images) == ("unet", 3, 1)
     assert 0.02 <= first.seconds < 0.04 <= second.seconds and seen.of("unet") == [first.seconds, second.seconds]
@@ -120,6 +120,8 @@ def test_the_report_has_every_figure_with_its_interval_and_baseline(monkeypatch)
     assert counts["quick"] == {"encode": 4, "hint": 2, "controlnet": 8, "unet": 10, "decode": 2}
     assert report["batch"] == {"stock": 1, "same_settings": 1, "quick": 2}
     assert report["largest_difference_of_255"] <= 1, "at the same settings ours is stock's picture"
+    before_rounding = report["largest_difference_before_rounding"]
+    assert 0 <= before_rounding["value"] <= 1e-4 and before_rounding["pixels"] == "-1 to 1"
     assert [now[1] for now in seen] == [0, 1, 2, 3]
 
 

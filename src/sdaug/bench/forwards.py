@@ -18,10 +18,11 @@ class Forward:
 
 @dataclass
 class Forwards:
-    """The passes of one call, in order; `seconds` of the whole call."""
+    """The passes of one call, in order; `seconds` of the whole call. kept: what each pass of one stage gave."""
 
     passes: list[Forward] = field(default_factory=list)
     seconds: float = 0.0
+    kept: list[Any] = field(default_factory=list)
 
     def of(self, stage: str) -> list[float]:
         """Seconds of each pass of `stage`."""
@@ -38,7 +39,7 @@ class Forwards:
 class _Timed:
     """Something callable that notes how long it takes, and else is what it wraps."""
 
-    def __init__(self, inner: Any, note: Callable[[tuple[Any, ...], float], None], settle: Callable[[], None]):
+    def __init__(self, inner: Any, note: Callable[[tuple[Any, ...], Any, float], None], settle: Callable[[], None]):
         self.__dict__.update(inner=inner, note=note, settle=settle)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -46,7 +47,7 @@ class _Timed:
         started = time.perf_counter()
         result = self.inner(*args, **kwargs)
         self.settle()
-        self.note(args, time.perf_counter() - started)
+        self.note(args, result, time.perf_counter() - started)
         return result
 
     def __getattr__(self, name: str) -> Any:
@@ -54,8 +55,9 @@ class _Timed:
 
 
 @contextmanager
-def forwards(targets: dict[str, tuple[Any, str]], device: Any) -> Iterator[Forwards]:
-    """Times each target while the block runs. targets: stage -> (object, attribute that is called).
+def forwards(targets: dict[str, tuple[Any, str]], device: Any, keep: str | None = None) -> Iterator[Forwards]:
+    """Times each target while the block runs. targets: stage -> (object, attribute that is called). keep: the stage
+    whose answers are kept.
 
     On a GPU every pass is waited for, which costs a little of what queueing ahead gains.
     """
@@ -65,8 +67,10 @@ def forwards(targets: dict[str, tuple[Any, str]], device: Any) -> Iterator[Forwa
     own = {stage: name in vars(owner) for stage, (owner, name, _) in before.items()}
     for stage, (owner, name, inner) in before.items():
 
-        def note(args: tuple[Any, ...], seconds: float, stage: str = stage) -> None:
+        def note(args: tuple[Any, ...], result: Any, seconds: float, stage: str = stage) -> None:
             seen.passes.append(Forward(stage, seconds, len(args[0])))
+            if stage == keep:
+                seen.kept.append(result)
 
         _set(owner, name, _Timed(inner, note, settle))
     started = time.perf_counter()

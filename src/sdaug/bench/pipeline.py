@@ -37,11 +37,19 @@ class Batches:
     quick: int
 
 
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """levels: (S, S, 3) uint8. decoded: (3, S, S) float tensor that they were rounded from, about -1..1."""
+
+    levels: np.ndarray
+    decoded: Any
+
+
 @dataclass(frozen=True)
 class PipelineBench:
     """rounds: for each, what a call cost, by variant. measured_steps: of the baseline's 20; the rest is added up from
     the passes that ran. ratios: ours / stock, for the same five angles. difference: of our picture and stock's at the
-    same settings, the largest, in levels of 255."""
+    same settings, the largest, in levels of 255; decoded_difference: the same before rounding, pixels about -1..1."""
 
     rounds: tuple[dict[str, Forwards], ...]
     measured_steps: int
@@ -49,6 +57,7 @@ class PipelineBench:
     ratios: dict[str, Ratio]
     overhead: tuple[float, ...]
     difference: int
+    decoded_difference: float
     measured_peaks: dict[str, int | None]
     facts: dict[str, Any]
 
@@ -72,6 +81,7 @@ class PipelineBench:
             "method": self._method(),
             "batch": asdict(self.batches) | {"stock": 1},
             "largest_difference_of_255": self.difference,
+            "largest_difference_before_rounding": {"value": self.decoded_difference, "pixels": "-1 to 1"},
             "measured_peak_bytes": self.measured_peaks,
             "levers": self.facts["levers"],
             "levers_skipped": self.facts["levers_skipped"],
@@ -140,8 +150,8 @@ def bench_pipeline(
     jobs = [_job(size, index) for index in range(max(batches.same_settings, batches.quick))]
     same = STOCK.model_copy(update={"num_inference_steps": steps, "size": size})
     quick = recipe("quick", size)
-    theirs: list[np.ndarray] = []
-    ours: list[np.ndarray] = []
+    theirs: list[Picture] = []
+    ours: list[Picture] = []
     peaks: dict[str, int | None] = {}
 
     def once(same: GenerationSettings, quick: GenerationSettings) -> dict[str, Forwards]:
@@ -174,9 +184,10 @@ def bench_pipeline(
     # Of the shortest calls, where what is not a network weighs most.
     overhead = tuple(one["quick"].stages["outside"] / one["quick"].seconds for one in measured)
     # The first of our batch is stock's: the same photo, index and seed.
-    difference = int(np.abs(theirs[-1].astype(int) - ours[0]).max())
+    difference = int(np.abs(theirs[-1].levels.astype(int) - ours[0].levels).max())
+    decoded = float((theirs[-1].decoded - ours[0].decoded).abs().max())
     facts = generator.facts | {"levers_skipped": skipped}
-    return PipelineBench(tuple(measured), steps, batches, ratios, overhead, difference, peaks, facts)
+    return PipelineBench(tuple(measured), steps, batches, ratios, overhead, difference, decoded, peaks, facts)
 
 
 def _with_peak(call: Callable[[], Forwards], name: str, device: Any, peaks: dict[str, int | None]) -> Forwards:
@@ -241,7 +252,7 @@ def _with_tiny_vae(generator: DiffusionGenerator) -> DiffusionGenerator:
 
 
 def _our_call(
-    generator: DiffusionGenerator, jobs: Sequence[Job], settings: GenerationSettings, images: list[np.ndarray]
+    generator: DiffusionGenerator, jobs: Sequence[Job], settings: GenerationSettings, images: list[Picture]
 ) -> Forwards:
     generator.sources.posteriors.clear()
     pipeline = generator.pipeline
@@ -252,18 +263,18 @@ def _our_call(
         "unet": (pipeline, "unet"),
         "decode": (pipeline.vae, "decode"),
     }
-    with forwards(stages, pipeline.device) as seen:
+    with forwards(stages, pipeline.device, keep="decode") as seen:
         made = list(generator.generate(jobs, settings))
-    for result in made:
+    for result, decoded in zip(made, _decoded(seen), strict=True):
         if result.diffused is None:
             raise RuntimeError(f"the benchmark's own image failed: {result.message}")
-        images.append(result.diffused)
+        images.append(Picture(result.diffused, decoded))
     del images[: -len(made)]
     return seen
 
 
 def _stock_call(
-    pipe: Any, parts: Components, job: Job, settings: GenerationSettings, images: list[np.ndarray]
+    pipe: Any, parts: Components, job: Job, settings: GenerationSettings, images: list[Picture]
 ) -> Forwards:
     stages = {
         "encode": (pipe.vae, "encode"),
@@ -271,9 +282,16 @@ def _stock_call(
         "unet": (pipe.unet, "forward"),
         "decode": (pipe.vae, "decode"),
     }
-    with forwards(stages, pipe.device) as seen:
-        images.append(stock_image(pipe, parts, job.view.image, job.control_image, settings, job.index))
+    with forwards(stages, pipe.device, keep="decode") as seen:
+        made = stock_image(pipe, parts, job.view.image, job.control_image, settings, job.index)
+    images.append(Picture(made, _decoded(seen)[0]))
     return seen
+
+
+def _decoded(seen: Forwards) -> Any:
+    """(B, 3, S, S) of the call's only decoding, taken out of `seen`, off the GPU."""
+    (answer,) = seen.kept.pop()
+    return answer.float().cpu()
 
 
 def _job(size: int, index: int) -> Job:

@@ -122,6 +122,9 @@ def test_the_report_has_every_figure_with_its_interval_and_baseline(monkeypatch)
     assert report["largest_difference_of_255"] <= 1, "at the same settings ours is stock's picture"
     before_rounding = report["largest_difference_before_rounding"]
     assert 0 <= before_rounding["value"] <= 1e-4 and before_rounding["pixels"] == "-1 to 1"
+    assert report["commit"] is None or len(report["commit"]["sha"]) == 40 and report["commit"]["clean"] in (True, False)
+    assert report["date"].startswith("20") and report["machine"]["packages"]["torch"]
+    assert report["wall_s"] > sum(call.seconds for one in made.rounds for call in one.values())
     assert [now[1] for now in seen] == [0, 1, 2, 3]
 
 

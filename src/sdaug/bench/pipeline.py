@@ -1,5 +1,6 @@
 """`sdaug bench pipeline`: our loop beside diffusers' stock pipeline, on the same weights, in turn."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -18,7 +19,7 @@ from sdaug.diffusion.source import SourceCache
 from sdaug.diffusion.weights import load_components
 from sdaug.levers import LeverSkipped, torch_compile
 from sdaug.measure.clock import Ratio, paired_ratio
-from sdaug.measure.environment import environment
+from sdaug.measure.environment import provenance
 from sdaug.plugins import load as load_plugin
 from sdaug.recipes import RECIPES
 from sdaug.types import Pose, View
@@ -49,7 +50,8 @@ class Picture:
 class PipelineBench:
     """rounds: for each, what a call cost, by variant. measured_steps: of the baseline's 20; the rest is added up from
     the passes that ran. ratios: ours / stock, for the same five angles. difference: of our picture and stock's at the
-    same settings, the largest, in levels of 255; decoded_difference: the same before rounding, pixels about -1..1."""
+    same settings, the largest, in levels of 255; decoded_difference: the same before rounding, pixels about -1..1.
+    provenance: of the code and the machine, at the start. wall_s: seconds since, loading and compilation included."""
 
     rounds: tuple[dict[str, Forwards], ...]
     measured_steps: int
@@ -60,13 +62,17 @@ class PipelineBench:
     decoded_difference: float
     measured_peaks: dict[str, int | None]
     facts: dict[str, Any]
+    provenance: dict[str, Any]
+    wall_s: float
 
     def report(self) -> dict[str, Any]:
         """The report of `sdaug bench pipeline`, JSON-able."""
         five = [_five_angles(one, self.measured_steps, self.batches) for one in self.rounds]
         seconds = {name: _spread([one[name] for one in five]) for name in five[0]}
         return {
-            "schema": "sdaug.bench.pipeline/1",
+            "schema": "sdaug.bench.pipeline/2",
+            **self.provenance,
+            "wall_s": self.wall_s,
             **{name: asdict(ratio) for name, ratio in self.ratios.items()},
             "overhead_fraction": _spread(self.overhead),
             "peak_gb": counted_peaks(),
@@ -87,7 +93,6 @@ class PipelineBench:
             "levers_skipped": self.facts["levers_skipped"],
             "dtype": self.facts["dtype"],
             "recipes": RECIPES,
-            "environment": environment(),
         }
 
     def _method(self) -> str:
@@ -135,6 +140,7 @@ def bench_pipeline(
     total = rounds + 2
     progress("weights", 0, total)
     device, _ = choose_device(model.device)
+    origin, started = provenance(), time.perf_counter()
     levers, skipped = fastest_levers(device) if levers is None else (levers, {})
     on_gpu = device.type == "cuda"
     steps = steps or (STOCK.num_inference_steps if on_gpu else 2)
@@ -186,8 +192,19 @@ def bench_pipeline(
     # The first of our batch is stock's: the same photo, index and seed.
     difference = int(np.abs(theirs[-1].levels.astype(int) - ours[0].levels).max())
     decoded = float((theirs[-1].decoded - ours[0].decoded).abs().max())
-    facts = generator.facts | {"levers_skipped": skipped}
-    return PipelineBench(tuple(measured), steps, batches, ratios, overhead, difference, decoded, peaks, facts)
+    return PipelineBench(
+        rounds=tuple(measured),
+        measured_steps=steps,
+        batches=batches,
+        ratios=ratios,
+        overhead=overhead,
+        difference=difference,
+        decoded_difference=decoded,
+        measured_peaks=peaks,
+        facts=generator.facts | {"levers_skipped": skipped},
+        provenance=origin,
+        wall_s=time.perf_counter() - started,
+    )
 
 
 def _with_peak(call: Callable[[], Forwards], name: str, device: Any, peaks: dict[str, int | None]) -> Forwards:

@@ -1,9 +1,12 @@
-"""The facts of machine and software that a number belongs to."""
+"""The facts of machine and software that a number belongs to, and of the code that made it."""
 
 import os
 import platform
+import subprocess
 import sys
+from datetime import datetime, timezone
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -48,3 +51,23 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
     }
+
+
+def commit() -> dict[str, Any] | None:
+    """The checkout that this code lies in; None where it is none. clean: no file of the package differs."""
+    package = Path(__file__).parents[1]
+    commands = ["git", "rev-parse", "HEAD"], ["git", "status", "--porcelain", "."]
+    try:
+        head, changed = (
+            subprocess.run(command, cwd=package, check=True, capture_output=True, text=True).stdout.strip()
+            for command in commands
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return {"sha": head, "clean": not changed}
+
+
+def provenance() -> dict[str, Any]:
+    """Of which code, when and where a result is, JSON-able; to be asked for before it is made, which may take long."""
+    date = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return {"commit": commit(), "date": date, "machine": environment()}

@@ -2,14 +2,12 @@
 
 import argparse
 import multiprocessing
-import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from sdaug.measure.environment import environment
+from sdaug.measure.environment import provenance
 from sdaug.record import write_json
 from sdaug.soak.parts import PARTS, run_part
 
@@ -18,7 +16,7 @@ SCHEMA = "sdaug.soak/1"
 
 def soak(names: list[str]) -> dict[str, Any]:
     """The result file's content: what each part found, and of which code, when and where."""
-    code, found = commit(), {}
+    origin, found = provenance(), {}
     for name in names:
         print(f"{name} ...", flush=True)
         # A process of its own each: what one part leaves behind is no other's.
@@ -27,26 +25,10 @@ def soak(names: list[str]) -> dict[str, Any]:
         print(f"{name}: {'passed' if found[name]['passed'] else 'FAILED'} in {found[name]['seconds']} s", flush=True)
     return {
         "schema": SCHEMA,
-        "commit": code,
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "machine": environment(),
+        **origin,
         "passed": all(part["passed"] for part in found.values()),
         "parts": found,
     }
-
-
-def commit() -> dict[str, Any] | None:
-    """The checkout that this code lies in; None where it is none. clean: no file of the package differs."""
-    package = Path(__file__).parents[1]
-    commands = ["git", "rev-parse", "HEAD"], ["git", "status", "--porcelain", "."]
-    try:
-        head, changed = (
-            subprocess.run(command, cwd=package, check=True, capture_output=True, text=True).stdout.strip()
-            for command in commands
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return {"sha": head, "clean": not changed}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -217,6 +217,17 @@ def test_a_prompt_that_would_be_cut_is_refused(text):
         embeds(text, None, prompt="face " * 80)
 
 
+def test_a_text_encoder_may_hold_the_positions_that_sd15s_holds_and_no_other_surplus(folder):
+    path = folder / "text_encoder/model.safetensors"
+    tensors, expected = load_file(path), embeds(text_of(folder), None)
+    published = {f"text_model.{name}": value for name, value in tensors.items()}
+    save_file(published | {"text_model.embeddings.position_ids": torch.arange(77)[None]}, path, {"format": "pt"})
+    assert same(embeds(text_of(folder), None), expected)
+    save_file(tensors | {"logit_scale": torch.zeros(1)}, path, {"format": "pt"})
+    with pytest.raises(WeightsInvalid, match="1 tensors too many, the first logit_scale"):
+        embeds(text_of(folder), None)
+
+
 def test_a_text_encoder_with_a_tensor_missing_is_refused(folder, tmp_path):
     path = folder / "text_encoder/config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"num_hidden_layers": 3}))

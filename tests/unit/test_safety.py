@@ -49,6 +49,18 @@ def test_images_are_flagged_by_their_nearness_to_concepts(folder, threshold, fla
     assert check_images(parts.safety_checker, images()) == [flagged] * 8
 
 
+def test_a_checker_may_hold_the_positions_that_sd15s_holds_and_no_other_surplus(folder):
+    save_checker(folder, -2.0)
+    path = folder / "safety_checker/model.safetensors"
+    published = {name.replace("vision_model.", "vision_model." * 2, 1): t for name, t in load_file(path).items()}
+    published["vision_model.vision_model.embeddings.position_ids"] = torch.arange(17)[None]
+    save_file(published, path, {"format": "pt"})
+    assert check_images(load(folder, safety_checker="on").safety_checker, images()) == [True] * 8
+    save_file(published | {"concepts.extra": torch.zeros(1)}, path, {"format": "pt"})
+    with pytest.raises(WeightsInvalid, match="1 tensors too many, the first concepts.extra"):
+        load(folder, safety_checker="on")
+
+
 def test_the_verdict_is_that_of_diffusers(folder):
     save_checker(folder)
     checker = load(folder, safety_checker="on").safety_checker

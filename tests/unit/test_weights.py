@@ -426,6 +426,10 @@ def pickle_only(path: Path) -> None:
     path.rename(path.with_suffix(".bin"))
 
 
+def add_tensors(path: Path, *names: str) -> None:
+    save_file(load_file(path) | {name: torch.zeros(2) for name in names}, path, {"format": "pt"})
+
+
 def drop_a_tensor(path: Path) -> None:
     tensors = load_file(path)
     del tensors["conv_in.weight"]
@@ -480,6 +484,10 @@ DAMAGE = {
         "names the scheduler 'FlowMatchEulerDiscreteScheduler'",
     ),
     "a tensor missing": (lambda f: drop_a_tensor(f / UNET), "does not fit its config.json: 1 tensors missing"),
+    "a tensor too many": (
+        lambda f: add_tensors(f / UNET, "zz.weight", "extra.weight"),
+        "does not fit its config.json: 2 tensors too many, the first extra.weight",
+    ),
     "a tensor of another shape": (lambda f: reshape_a_tensor(f / UNET), "does not fit its config.json"),
 }
 

@@ -21,7 +21,8 @@ def read_network(network: str, path: Path, dtype: Dtype = "float32") -> Any:
     """One of `NETWORKS` on the CPU in evaluation mode, from the file that `check_network` found.
 
     A file in another format is converted tensor by tensor: there are never two whole copies. Raises `WeightsInvalid`
-    unless the file has every tensor that the config.json beside it asks for, in its shape.
+    unless the file has the tensors that the config.json beside it asks for, each in its shape, and no others but those
+    that the library knows to be harmless (`position_ids`, which SD1.5's text encoder and safety checker hold).
     """
     import torch
 
@@ -42,6 +43,10 @@ def read_network(network: str, path: Path, dtype: Dtype = "float32") -> Any:
     wrong = sorted(map(str, info["missing_keys"])) + sorted(map(str, info["mismatched_keys"]))
     if wrong:
         raise WeightsInvalid(f"{path} does not fit its config.json: {len(wrong)} tensors missing, the first {wrong[0]}")
+    surplus = sorted(map(str, info["unexpected_keys"]))
+    if surplus:
+        what = f"{len(surplus)} tensors too many, the first {surplus[0]}"
+        raise WeightsInvalid(f"{path} does not fit its config.json: {what}")
     return model.eval()
 
 

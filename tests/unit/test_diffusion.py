@@ -12,8 +12,10 @@ from PIL import Image
 
 from sdaug.config import GenerationSettings, ModelSettings
 from sdaug.diffusion import load as loading
+from sdaug.diffusion import loop
 from sdaug.diffusion.generator import Generated, Job
 from sdaug.diffusion.load import load_generator
+from sdaug.diffusion.schedule import Evaluations
 from sdaug.diffusion.weights import WeightsMissing
 from sdaug.plugins import PluginError
 from sdaug.types import Pose, Reason, View
@@ -331,12 +333,54 @@ def test_an_angle_of_another_strength_comes_out_the_same_alone(generator, schedu
     assert [result.evaluations.unet for result in together] == [9, 9]
 
 
+WAITS = dict(num_inference_steps=20, strength=0.3, hole_strength=0.9)
+"""An angle that the photo shows whole waits through 12 of 18 steps."""
+
+
+@pytest.mark.parametrize("scheduler", ["ddim", "ddim_trailing", "euler"])
+@pytest.mark.parametrize(
+    ("windows", "ran"),
+    [
+        ({}, Evaluations(6, 0, 6, 0)),
+        (dict(guidance_scale=7.5, guidance_end=0.8, control_guidance_end=0.9), Evaluations(6, 2, 4, 2)),
+        (dict(control_guidance_end=0.5), Evaluations(6, 0, 0, 0)),
+        # ControlNet's features of step 10 are those of steps 11 to 14 too.
+        (dict(controlnet_interval=5), Evaluations(8, 0, 2, 0)),
+    ],
+)
+def test_nothing_runs_while_every_place_waits_and_the_picture_is_the_same(
+    generator, monkeypatch, scheduler, windows, ran
+):
+    shown = Job(0, view(valid=1.0), control())
+    asked = settings(**WAITS | windows, scheduler=scheduler)
+    calls = {"unet": [], "controlnet": []}
+    hooks = [
+        getattr(generator.pipeline, name).register_forward_pre_hook(lambda _, args, to=to: to.append(len(args[0])))
+        for name, to in calls.items()
+    ]
+    (result,) = generator.generate([shown], asked)
+    for hook in hooks:
+        hook.remove()
+    assert result.evaluations == ran
+    guided = {name: seen.count(2) for name, seen in calls.items()}
+    assert Evaluations(len(calls["unet"]), guided["unet"], len(calls["controlnet"]), guided["controlnet"]) == ran
+    monkeypatch.setattr(loop, "MEMORYLESS", ())
+    (whole,) = generator.generate([shown], asked)
+    assert whole.evaluations.unet == 18 and np.array_equal(result.diffused, whole.diffused)
+
+
+@pytest.mark.parametrize("scheduler", ["dpmsolver++", "lcm", "tcd"])
+def test_a_scheduler_that_remembers_or_draws_noise_takes_every_step(generator, scheduler):
+    (result,) = generator.generate([Job(0, view(valid=1.0), control())], settings(**WAITS, scheduler=scheduler))
+    assert result.evaluations == Evaluations(18, 0, 18, 0)
+
+
 def test_a_place_takes_as_many_steps_as_an_image_of_its_strength(generator):
     """A whole image at the strength of what the photo shows is what that part is in a mixed one."""
     shown = Job(0, view(valid=1.0), control())
     (mixed,) = generator.generate([shown], settings(num_inference_steps=10, strength=0.3, hole_strength=0.9))
     (plain,) = generator.generate([shown], settings(num_inference_steps=10, strength=0.3, hole_strength=0.3))
-    assert plain.evaluations.unet == 3 and mixed.evaluations.unet == 9
+    assert plain.evaluations.unet == mixed.evaluations.unet == 3
     assert np.abs(mixed.diffused.astype(int) - plain.diffused).max() <= 1
 
 

@@ -216,6 +216,8 @@ def test_each_place_starts_at_its_own_step(parts, pipeline):
         conditions = Conditions(parts.prompt_embeds, parts.negative_prompt_embeds, hints)
         scheduler = choose_scheduler(parts.scheduler, "ddim")
         latents = denoise(pipeline, scheduler, Start(source, noise, begins), conditions, settings, generators)
+        never = Start(source, noise, np.full_like(begins, 10))
+        assert torch.equal(denoise(pipeline, scheduler, never, conditions, settings, generators), source)
     changed = (latents - source).abs().mean((0, 1, 3))
     assert torch.equal(latents[:, :, 0], source[:, :, 0])
     assert (changed[1:] > 0).all() and changed[-1] > 3 * changed[1]

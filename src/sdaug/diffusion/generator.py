@@ -11,7 +11,7 @@ import numpy as np
 
 from sdaug.config import GenerationSettings
 from sdaug.diffusion.adapters import Adapters
-from sdaug.diffusion.loop import Conditions, Identity, Start, denoise
+from sdaug.diffusion.loop import Conditions, Identity, Start, denoise, idle_steps
 from sdaug.diffusion.schedule import Evaluations, evaluations, plan_steps
 from sdaug.diffusion.schedulers import choose_scheduler
 from sdaug.diffusion.source import SourceCache, decode, draw, seeds, to_pixels, to_tensor
@@ -134,7 +134,8 @@ class DiffusionGenerator:
         first = n - number_of_steps(max(settings.strength, settings.hole_strength), n)
         start = Start(source, noise, begins, first=first)
         latents = denoise(pipeline, scheduler, start, conditions, settings, generators)
-        counted = evaluations(plan_steps(len(scheduler.timesteps) - first * scheduler.order, settings))
+        steps = plan_steps(len(scheduler.timesteps) - first * scheduler.order, settings)
+        counted = evaluations(steps[idle_steps(scheduler, start, first, steps) :])
         made = [Generated(job.index, None, None, counted, len(jobs)) for job in jobs]
         # A tiny VAE's decoder squashes infinity into a colour.
         finite = [bool(torch.isfinite(latent).all()) for latent in latents]

@@ -15,6 +15,9 @@ from sdaug.config import GenerationSettings
 from sdaug.diffusion.schedule import Step, plan_steps
 from sdaug.levers import Pipeline
 
+MEMORYLESS = ("DDIMScheduler", "EulerDiscreteScheduler")
+"""Schedulers whose step, without eta and churn, keeps nothing of the steps before and draws no noise."""
+
 Identity = Callable[[int, bool], dict[str, Any]]
 """(batch, guided) -> the UNet's `added_cond_kwargs` that carry a face embedding."""
 
@@ -69,24 +72,40 @@ def denoise(
     scheduler.set_timesteps(n, device=pipeline.device)
     first = min(int(start.first_steps.min()) if start.first is None else start.first, n - 1)
     timesteps = scheduler.timesteps[first * scheduler.order :]
+    steps = plan_steps(len(timesteps), settings)
+    idle = idle_steps(scheduler, start, first, steps)
     if hasattr(scheduler, "set_begin_index"):
-        scheduler.set_begin_index(first * scheduler.order)
+        scheduler.set_begin_index(first * scheduler.order + idle)
     begins = torch.as_tensor(start.first_steps, device=pipeline.device)[:, None]
 
-    if start.pure_noise and first == 0:
+    if start.pure_noise and first + idle == 0:
         latents = start.noise * scheduler.init_noise_sigma
     else:
-        latents = scheduler.add_noise(start.source, start.noise, timesteps[:1].repeat(len(start.source)))
+        latents = _photo(scheduler, start, timesteps, idle)
     uniform = bool((start.first_steps == first).all())
     keywords = _step_keywords(scheduler, list(generators))
-    steps = plan_steps(len(timesteps), settings)
     residuals: dict[str, Any] = {}
-    for i, (timestep, step) in enumerate(zip(timesteps, steps, strict=True)):
-        prediction, residuals = _predict(pipeline, scheduler, latents, timestep, step, conditions, settings, residuals)
-        latents = scheduler.step(prediction, timestep, latents, **keywords, return_dict=False)[0]
+    for i in range(idle, len(steps)):
+        prediction, residuals = _predict(
+            pipeline, scheduler, latents, timesteps[i], steps[i], conditions, settings, residuals
+        )
+        latents = scheduler.step(prediction, timesteps[i], latents, **keywords, return_dict=False)[0]
         if not uniform:
-            latents = _hold(scheduler, latents, start, timesteps, i, begins >= min(first + i + 1, n))
+            waiting = begins >= min(first + i + 1, n)
+            latents = torch.where(waiting, _photo(scheduler, start, timesteps, i + 1).to(latents.dtype), latents)
     return latents
+
+
+def idle_steps(scheduler: Any, start: Start, first: int, steps: Sequence[Step]) -> int:
+    """How many of `steps`, which begin at the schedule's step `first`, need not run: every place is held at the photo
+    through them, and the scheduler remembers nothing. Those from which ControlNet's features are reused later do run.
+    """
+    if type(scheduler).__name__ not in MEMORYLESS:
+        return 0
+    idle = min(int(start.first_steps.min()) - first, len(steps))
+    while 0 < idle < len(steps) and steps[idle].controlnet == "reuse":
+        idle -= 1
+    return idle
 
 
 def _predict(
@@ -145,14 +164,11 @@ def _for_batch(residuals: dict[str, Any], batch: int) -> dict[str, Any]:
     return {"down_block_additional_residuals": down, "mid_block_additional_residual": middle[-batch:]}
 
 
-def _hold(scheduler: Any, latents: Any, start: Start, timesteps: Any, i: int, waiting: Any) -> Any:
-    """`latents` with the photo, noised as the next step expects it, where `waiting` (B, 1, h, w) bool is true."""
-    import torch
-
-    photo = start.source
-    if i + 1 < len(timesteps):
-        photo = scheduler.add_noise(photo, start.noise, timesteps[i + 1 : i + 2])
-    return torch.where(waiting, photo.to(latents.dtype), latents)
+def _photo(scheduler: Any, start: Start, timesteps: Any, i: int) -> Any:
+    """The photo's latents, noised as step `i` expects them, clean after the last."""
+    if i == len(timesteps):
+        return start.source
+    return scheduler.add_noise(start.source, start.noise, timesteps[i : i + 1])
 
 
 def _step_keywords(scheduler: Any, generators: list[Any]) -> dict[str, Any]:

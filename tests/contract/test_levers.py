@@ -6,6 +6,7 @@ has to be the same.
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 from unittest.mock import patch
@@ -23,6 +24,7 @@ from sdaug.config import GenerationSettings, ModelSettings
 from sdaug.costmodel.count import counting
 from sdaug.diffusion import generator as generating
 from sdaug.diffusion import prompts
+from sdaug.diffusion.engine_build import build_engine
 from sdaug.diffusion.generator import DiffusionGenerator, Job
 from sdaug.diffusion.load import load_generator
 from sdaug.diffusion.random_model import random_tiny_vae
@@ -87,9 +89,10 @@ class Convolutions(TorchDispatchMode):
 
 
 def bytes_held(pipeline) -> int:
-    """Of weights and buffers of every network, shared ones once."""
+    """Of PyTorch's weights and buffers of every network, shared ones once."""
     held = {}
-    tensors = [t for network in pipeline.networks.values() for t in (*network.parameters(), *network.buffers())]
+    networks = [network for network in pipeline.networks.values() if isinstance(network, torch.nn.Module)]
+    tensors = [t for network in networks for t in (*network.parameters(), *network.buffers())]
     while tensors:
         tensor = tensors.pop()
         if is_traceable_wrapper_subclass(tensor):  # quantised: what is inside counts
@@ -109,27 +112,31 @@ def count_call(
     first, second = pictures(generator, settings, decoded), pictures(generator, settings)
     seen: dict[str, list[int]] = {"unet": [], "controlnet": [], "vae": [], "held": []}
 
-    def before(name):
-        def hook(_, args, kwargs):
+    plain = replace(pipeline)
+
+    def watched(name):
+        """The network of that name, its calls noted; not by a hook, which an engine does not take."""
+        network = getattr(plain, name)
+
+        def run(*args, **kwargs):
             seen[name].append(len(args[0] if args else kwargs["sample"]))
             if name == "unet":
-                seen["held"].append(bytes_held(pipeline))
+                seen["held"].append(bytes_held(plain))
                 convolutions.on = True
+            answer = network(*args, **kwargs)
+            convolutions.on = False
+            return answer
 
-        return hook
+        return run
 
-    hooks = [
-        getattr(pipeline, name).register_forward_pre_hook(before(name), with_kwargs=True)
-        for name in ("unet", "controlnet")
-    ]
-    hooks.append(pipeline.unet.register_forward_hook(lambda *_: setattr(convolutions, "on", False)))
-    hooks.append(pipeline.vae.decoder.register_forward_hook(lambda _, __, out: seen["vae"].append(out[:, 0].numel())))
-    at_start = bytes_held(pipeline)
+    pipeline.unet, pipeline.controlnet = watched("unet"), watched("controlnet")
+    hook = pipeline.vae.decoder.register_forward_hook(lambda _, __, out: seen["vae"].append(out[:, 0].numel()))
+    at_start = bytes_held(plain)
     # What is compiled runs past the dispatcher, and refuses to run where somebody watches it.
     with torch.compiler.set_stance("force_eager"), counting() as counter, convolutions:
         pictures(generator, settings)
-    for hook in hooks:
-        hook.remove()
+    hook.remove()
+    pipeline.unet, pipeline.controlnet = plain.unet, plain.controlnet
     assert len(set(seen["held"])) == 1
     graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"] - graphs_before
     counts: dict[Quantity, int] = {
@@ -152,9 +159,13 @@ def count_call(
 class Bench:
     """The random model on disk, its plain pictures and counts, and those with one lever, each made once."""
 
-    def __init__(self, model: Path, tiny_vae: Path, cache: Path):
+    def __init__(self, model: Path, tiny_vae: Path, cache: Path, engine: Path):
         self.model = ModelSettings(model_id=str(model), device="cpu")
-        self.options = {"tiny_vae": {"vae_id": str(tiny_vae)}, "prompt_cache": {"folder": str(cache)}}
+        self.options = {
+            "tiny_vae": {"vae_id": str(tiny_vae)},
+            "prompt_cache": {"folder": str(cache)},
+            "onnx_engine": {"folder": str(engine)},
+        }
         self.made: dict = {}
 
     def settings(self, name: str) -> GenerationSettings:
@@ -162,6 +173,8 @@ class Bench:
 
     def load(self, name: str | None) -> tuple[DiffusionGenerator, int]:
         """With one lever or none, and the bytes of the text encoder that were read for it."""
+        if name == "onnx_engine" and not (folder := Path(self.options[name]["folder"])).exists():
+            build_engine(ModelSettings(model_id="random", device="cpu"), folder)  # the same weights
         read = []
 
         def spy(network, path, *rest):
@@ -198,7 +211,8 @@ class Bench:
 def bench(saved, tmp_path_factory) -> Bench:
     tiny = tmp_path_factory.mktemp("tiny")
     random_tiny_vae("float32")[0].save_pretrained(tiny)
-    return Bench(saved, tiny, tmp_path_factory.mktemp("prompts"))
+    # Building it takes half a minute: test_onnx.py may have done so already.
+    return Bench(saved, tiny, tmp_path_factory.mktemp("prompts"), tmp_path_factory.getbasetemp() / "engine-float32")
 
 
 def test_there_are_levers():

@@ -24,6 +24,7 @@ together. flops, launches, bytes_moved: as `costmodel.count` has them. unet_runs
 unet_images, controlnet_images: what they saw together, a guided image twice. vae_pixels: decoded, those of overlapping
 tiles each time. text_encoder_bytes: read from its file when the model is loaded. channels_last: whether most of
 the UNet's convolutions run on (N, H, W, C) memory. compiled: graphs that a compiler made.
+Memory and work are PyTorch's: what an engine holds and does outside it is not in them.
 """
 
 Change = Literal["less", "more", "varies"]

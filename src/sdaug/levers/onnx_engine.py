@@ -8,7 +8,7 @@ from pydantic import Field
 from sdaug.engine.attach import attach
 from sdaug.engine.manifest import EngineError, ProviderMissing, read_manifest
 from sdaug.engine.session import Provider
-from sdaug.levers import AbstractLever, LeverSkipped, Pipeline, Stage
+from sdaug.levers import AbstractLever, Change, LeverSkipped, Pipeline, Quantity, Stage
 
 
 class OnnxEngine(AbstractLever):
@@ -23,6 +23,14 @@ class OnnxEngine(AbstractLever):
     """
 
     stage: ClassVar[Stage] = "weights"
+    # PyTorch's share, which is what is counted: onnxruntime holds the same weights and does the same work.
+    claims: ClassVar[dict[Quantity, Change]] = {
+        "weight_bytes": "less",
+        "peak_bytes": "less",
+        "flops": "less",
+        "launches": "less",
+        "bytes_moved": "less",
+    }
 
     folder: str | None = None
     int8: bool = False

@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--vae", type=Path, required=True)
     parser.add_argument("--pairs", type=Path, required=True, help="whose latents.pt says how the VAE's are scaled")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--batch", type=int, default=6)
     parser.add_argument("--side", type=int, default=96)
     parser.add_argument("--seed", type=int, default=0)

@@ -108,7 +108,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=Path, required=True)
     parser.add_argument("--vae", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=11000)
+    parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--side", type=int, default=32, help="of a crop, in latents; 64 is a whole picture")
     parser.add_argument("--learning-rate", type=float, default=8e-4)

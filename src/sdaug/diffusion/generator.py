@@ -11,6 +11,7 @@ import numpy as np
 
 from sdaug.config import GenerationSettings
 from sdaug.diffusion.adapters import Adapters
+from sdaug.diffusion.colour import in_tune
 from sdaug.diffusion.loop import Conditions, Identity, Start, denoise, idle_steps
 from sdaug.diffusion.schedule import Evaluations, evaluations, plan_steps
 from sdaug.diffusion.schedulers import choose_scheduler
@@ -35,8 +36,9 @@ class Job:
 class Generated:
     """What became of one job.
 
-    image: (S, S, 3) uint8 RGB, the view's own pixels where they are valid and the diffused ones elsewhere; diffused:
-    those everywhere. Both None where `failure` says why there is no picture. evaluations: of its whole batch.
+    image: (S, S, 3) uint8 RGB, the view's own pixels where they are valid and the diffused ones, their broad colours
+    brought to the view's, elsewhere; diffused: as they came, everywhere. Both None where `failure` says why there is no
+    picture. evaluations: of its whole batch.
     """
 
     index: int
@@ -157,7 +159,7 @@ class DiffusionGenerator:
             return _failed(blank, Reason.BLACK_IMAGE, "the image is black everywhere")
         if self.flags is not None and self.flags(diffused[None])[0]:
             return _failed(blank, Reason.UNSAFE_IMAGE, "the safety checker objects to the image")
-        image = cv2.blendLinear(view.image, diffused, stays, 1 - stays)
+        image = cv2.blendLinear(view.image, in_tune(diffused, view.image, stays), stays, 1 - stays)
         return replace(blank, image=image, diffused=diffused)
 
     def _prompts(self) -> tuple[Any, Any]:

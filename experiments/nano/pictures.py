@@ -17,15 +17,19 @@ TEXTURES = (
 FACES_SHARE = 0.8
 
 
+def read_textures() -> list[np.ndarray]:
+    """Each (H, W, 3) uint8 RGB."""
+    import skimage
+
+    return [read_photo(Path(skimage.__file__).parent / "data" / name).pixels for name in TEXTURES]
+
+
 class Crops:
     """Photographs held in memory, and crops of them by random scale, place, mirroring, light, colour and tint."""
 
     def __init__(self, faces: Path, people: list[str]):
-        import skimage
-
-        folder = Path(skimage.__file__).parent / "data"
         self.faces = [read_photo(p).pixels for person in people for p in sorted((faces / "london").glob(f"{person}_*"))]
-        self.textures = [read_photo(folder / name).pixels for name in TEXTURES]
+        self.textures = read_textures()
 
     def draw(self, count: int, side: int, generator: np.random.Generator) -> torch.Tensor:
         """(count, 3, side, side) float32 -1..1."""
@@ -44,8 +48,27 @@ def _crop(picture: np.ndarray, side: int, generator: np.random.Generator) -> np.
     crop = cv2.resize(picture[y : y + cut, x : x + cut], (side, side), interpolation=how)
     if generator.random() < 0.5:
         crop = crop[:, ::-1]
+    return recoloured(crop, generator)
+
+
+def recoloured(picture: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """`picture` (H, W, 3) uint8 as float32 -1..1 in other light, contrast, saturation and tint."""
     light, contrast, tint = generator.uniform(-0.25, 0.25), generator.uniform(0.6, 1.15), generator.normal(0, 0.08, 3)
-    values = crop.astype(np.float32) / 127.5 - 1
+    values = picture.astype(np.float32) / 127.5 - 1
     grey = values.mean(2, keepdims=True)
     values = grey + (values - grey) * np.float32(generator.uniform(0.6, 2.0))
     return np.clip(values * np.float32(contrast) + (light + tint).astype(np.float32), -1, 1)
+
+
+def backdrop(textures: list[np.ndarray], height: int, width: int, generator: np.random.Generator) -> np.ndarray:
+    """(height, width, 3) uint8: a part of a texture, out of focus by a random amount, or a plain wall lit unevenly."""
+    if generator.random() < 0.5:
+        ends = generator.integers(20, 235, (2, 2, 3)).astype(np.float32)
+        ends = ends.mean((0, 1)) + 0.3 * (ends - ends.mean((0, 1)))
+        return np.clip(cv2.resize(ends, (width, height), interpolation=cv2.INTER_LINEAR), 0, 255).astype(np.uint8)
+    texture = textures[generator.integers(len(textures))]
+    share = generator.uniform(0.3, 1.0)
+    rows, columns = (max(8, int(share * most)) for most in texture.shape[:2])
+    y, x = generator.integers(texture.shape[0] - rows + 1), generator.integers(texture.shape[1] - columns + 1)
+    part = cv2.resize(texture[y : y + rows, x : x + columns], (width, height), interpolation=cv2.INTER_AREA)
+    return cv2.GaussianBlur(part, (0, 0), float(generator.uniform(0.5, 24)))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from pictures import backdrop, read_textures, recoloured
 
 from sdaug.diffusion.strength import CELL, kept
 from sdaug.face.photo import photo_from_array, read_photo
@@ -88,6 +89,22 @@ def random_poses(generator: np.random.Generator) -> tuple[Pose | None, Pose]:
     return base, Pose(there.yaw_deg * 0.6, there.pitch_deg)
 
 
+def elsewhere(photo: Photo, person: np.ndarray, textures: list[np.ndarray], generator: np.random.Generator) -> Photo:
+    """`photo` in other colours, and mostly before another background: all of the set's are the same grey.
+
+    person: (H, W) float32, 1 where the person is.
+    """
+    pixels = photo.pixels
+    if generator.random() < 0.7:
+        behind = backdrop(textures, *pixels.shape[:2], generator)
+        # The set's own grey shines through at the hair's edge; a tighter mask keeps most of it out.
+        mask = np.clip((cv2.GaussianBlur(person, (0, 0), 1.5) - 0.5) * 2.5, 0, 1)
+        pixels = cv2.blendLinear(pixels, behind, mask, 1 - mask)
+    if generator.random() < 0.7:
+        pixels = np.round((recoloured(pixels, generator) + 1) * 127.5).astype(np.uint8)
+    return Photo(pixels, photo.sha256, photo.name)
+
+
 def write_pair(pair: Pair, path: Path) -> None:
     """One PNG a part beside each other under `path`; in an .npz, written last, the landmarks and both maps by cells."""
     for name in ("truth", "source", "control"):
@@ -122,10 +139,12 @@ def _photo(job: tuple[Path, bool, Path, int, bool]) -> str:
     face = pack.largest(photo.pixels)
     if face is None or face.pose is None:
         return f"{name}: no face"
-    stage = set_stage(photo, face, pack.mesh)
     generator = np.random.default_rng([int(path.stem[:3]), mirrored, "smiling" in path.stem])
+    person, textures = pack.mesh.person(photo.pixels), read_textures()
     for i in range(count):
         base, there = (None, ANGLES[1 + i]) if fixed else random_poses(generator)
+        shown = photo if fixed else elsewhere(photo, person, textures, generator)
+        stage = set_stage(shown, face, pack.mesh)
         write_pair(make_pair(stage, face.pose, base, there, pack), out / f"{name}_{i:02d}")
     return f"{name}: {count} pairs"
 

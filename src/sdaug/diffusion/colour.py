@@ -18,7 +18,7 @@ def in_tune(diffused: np.ndarray, photo: np.ndarray, stays: np.ndarray) -> np.nd
         return diffused
     side = max(1, len(stays) // CELL)
     difference = (photo.astype(np.float32) - diffused) * stays[..., None]
-    total, weight = (cv2.resize(part, (side, side), interpolation=cv2.INTER_AREA) for part in (difference, stays))
+    total, weight = _smaller(difference, side, side), _smaller(stays, side, side)
     shift = cv2.resize(_spread(total, weight), stays.shape[::-1], interpolation=cv2.INTER_LINEAR)
     return np.clip(np.round(diffused + shift), 0, 255).astype(np.uint8)
 
@@ -30,8 +30,12 @@ def _spread(total: np.ndarray, weight: np.ndarray) -> np.ndarray:
     if min(weight.shape) == 1:
         return own
     # Not pyrDown and pyrUp: they put a level's cells half a cell beside the next one's, which adds up.
-    half = (weight.shape[1] // 2, weight.shape[0] // 2)
-    coarse = _spread(*(cv2.resize(part, half, interpolation=cv2.INTER_AREA) for part in (total, weight)))
+    half = weight.shape[0] // 2, weight.shape[1] // 2
+    coarse = _spread(_smaller(total, *half), _smaller(weight, *half))
     around = cv2.resize(coarse, weight.shape[::-1], interpolation=cv2.INTER_LINEAR)
     share = np.clip(weight, 0, 1)[..., None]
     return share * own + (1 - share) * around
+
+
+def _smaller(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA))

@@ -79,10 +79,10 @@ def main() -> None:
     parser.add_argument("--pairs", type=Path, required=True)
     parser.add_argument("--model", default="sdaug-nano", help="a name or a model folder")
     parser.add_argument("--steps", type=int, nargs="*", default=STEPS)
-    parser.add_argument("--limit", type=int, help="at most so many pairs")
+    parser.add_argument("--every", type=int, default=1, help="only each so-manieth pair")
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
-    names = sorted(path.with_suffix("") for path in asked.pairs.glob("*.npz"))[: asked.limit]
+    names = sorted(path.with_suffix("") for path in asked.pairs.glob("*.npz"))[:: asked.every]
     pairs = [read_pair(name) for name in names]
     images: dict[str, list[np.ndarray]] = {"truth": [pair.truth for pair in pairs]}
     for pair in pairs:

@@ -1,5 +1,7 @@
 """Networks read from their files, each straight into the number format it is wanted in."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,14 +29,15 @@ def read_network(network: str, path: Path, dtype: Dtype = "float32") -> Any:
     import torch
 
     try:
-        model, info = _network_class(network).from_pretrained(
-            path.parent,
-            variant="fp16" if ".fp16." in path.name else None,
-            dtype=getattr(torch, dtype),
-            use_safetensors=path.suffix == ".safetensors",  # a pickle is read with torch.load(weights_only=True)
-            local_files_only=True,
-            output_loading_info=True,
-        )
+        with _no_progress_bar():
+            model, info = _network_class(network).from_pretrained(
+                path.parent,
+                variant="fp16" if ".fp16." in path.name else None,
+                dtype=getattr(torch, dtype),
+                use_safetensors=path.suffix == ".safetensors",  # a pickle is read with torch.load(weights_only=True)
+                local_files_only=True,
+                output_loading_info=True,
+            )
     except (ValueError, RuntimeError) as error:  # tensors of other shapes than the configuration's
         raise WeightsInvalid(f"{path} does not fit its config.json: {error}") from error
     except OSError as error:  # a pickle of something else than tensors, or a damaged one
@@ -48,6 +51,20 @@ def read_network(network: str, path: Path, dtype: Dtype = "float32") -> Any:
         what = f"{len(surplus)} tensors too many, the first {surplus[0]}"
         raise WeightsInvalid(f"{path} does not fit its config.json: {what}")
     return model.eval()
+
+
+@contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    """Without transformers' own, which shows for the fraction of a second that a text encoder takes."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _network_class(network: str) -> Any:

@@ -123,13 +123,18 @@ def warp_record(warp, astronaut):
     return warp.augment(astronaut, num_angles=10)
 
 
+def diffusion(model_id: str, num_inference_steps: int):
+    """An augmentor on the CPU, cleaned up once it is no longer needed."""
+    settings = RunSettings.model_validate({"generation": {"num_inference_steps": num_inference_steps}})
+    augmentor = GenerativeAugmentor(model_id, device="cpu", settings=settings)
+    yield augmentor
+    augmentor.cleanup()
+
+
 @pytest.fixture(scope="session")
 def nano():
     """Diffusion on the small model that comes with the package."""
-    settings = RunSettings.model_validate({"generation": {"num_inference_steps": 4}})
-    augmentor = GenerativeAugmentor("sdaug-nano", device="cpu", settings=settings)
-    yield augmentor
-    augmentor.cleanup()
+    yield from diffusion("sdaug-nano", num_inference_steps=4)
 
 
 @pytest.fixture(scope="session")
@@ -140,10 +145,7 @@ def nano_record(nano, astronaut):
 @pytest.fixture(scope="session")
 def random_model():
     """Diffusion on the small seeded model, whose pictures are noise."""
-    settings = RunSettings.model_validate({"generation": {"num_inference_steps": 2}})
-    augmentor = GenerativeAugmentor("random", device="cpu", settings=settings)
-    yield augmentor
-    augmentor.cleanup()
+    yield from diffusion("random", num_inference_steps=2)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as functional
 
 from sdaug.face.photo import read_photo
 
@@ -38,6 +39,15 @@ class Crops:
             of = self.faces if generator.random() < FACES_SHARE else self.textures
             crops.append(_crop(of[generator.integers(len(of))], side, generator))
         return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)
+
+
+def differences(error: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Parts of a loss for `error` (B, 3, H, W): absolute, of edges, and over squares of 2, 4 and 8 pixels."""
+    return {
+        "error": error.abs().mean(),
+        "edges": 0.5 * (error.diff(dim=2).abs().mean() + error.diff(dim=3).abs().mean()),
+        "coarse": sum((functional.avg_pool2d(error, n).abs().mean() for n in (2, 4, 8)), torch.zeros(())),
+    }
 
 
 def _crop(picture: np.ndarray, side: int, generator: np.random.Generator) -> np.ndarray:

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as functional
 from networks import new_tiny_vae, new_vae
-from pictures import Crops
+from pictures import Crops, differences
 from prepare import PEOPLE
 from training import Training, averaged
 
@@ -42,10 +41,7 @@ def main() -> None:
                 latents = vae.encode(pictures).latent_dist.mean * factor
             made = tiny.decode(latents, return_dict=False)[0].float()
             own = tiny.encode(pictures).latents.float()
-        error = made - pictures
-        coarse = sum((functional.avg_pool2d(error, n).abs().mean() for n in (2, 4, 8)), torch.zeros(()))
-        edges = 0.5 * (error.diff(dim=2).abs().mean() + error.diff(dim=3).abs().mean())
-        return {"error": error.abs().mean(), "edges": edges, "coarse": coarse, "latents": (own - latents).abs().mean()}
+        return differences(made - pictures) | {"latents": (own - latents).abs().mean()}
 
     training.run(step, asked.seed)
 

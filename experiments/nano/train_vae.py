@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as functional
 from networks import new_vae
-from pictures import Crops
+from pictures import Crops, differences
 from prepare import PEOPLE
 from training import Training
 
@@ -27,10 +26,7 @@ def losses(vae: torch.nn.Module, crops: torch.Tensor, generator: torch.Generator
     parts = {"kl": 1e-3 * 0.5 * (spread.mean**2 + spread.var - 1 - spread.logvar).float().mean()}
     error = made - crops
     parts["colour"] = (error[:, ::2] - error[:, 1:2]).abs().mean()
-    parts["error"] = error.abs().mean()
-    parts["edges"] = 0.5 * (error.diff(dim=2).abs().mean() + error.diff(dim=3).abs().mean())
-    parts["coarse"] = sum((functional.avg_pool2d(error, n).abs().mean() for n in (2, 4, 8)), torch.zeros(()))
-    return parts
+    return parts | differences(error)
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from prepare import Pair, read_pair
 from skimage.metrics import structural_similarity
 
 from sdaug.config import GenerationSettings, ModelSettings
-from sdaug.diffusion.generator import DiffusionGenerator, Job
+from sdaug.diffusion.generator import DiffusionGenerator, Generated, Job
 from sdaug.diffusion.load import load_generator
 from sdaug.diffusion.strength import kept
 from sdaug.types import Pose, View
@@ -45,14 +45,14 @@ def classical(pair: Pair) -> dict[str, np.ndarray]:
     }
 
 
-def filled(generator: DiffusionGenerator, pairs: list[Pair], settings: GenerationSettings) -> Iterator[np.ndarray]:
-    """By diffusion, the photo's pixels put back, as `sdaug augment` has them."""
+def generated(generator: DiffusionGenerator, pairs: list[Pair], settings: GenerationSettings) -> Iterator[Generated]:
+    """What diffusion makes of each pair's source; `image` as `sdaug augment` has it, the photo's pixels put back."""
     for i, pair in enumerate(pairs):
         view = View(Pose(0, 0), pair.source, pair.valid, pair.valid < 0.25, pair.landmarks)
         (made,) = generator.generate([Job(i, view, pair.control)], settings)
         if made.image is None:
             raise RuntimeError(made.message)
-        yield made.image
+        yield made
 
 
 def errors(image: np.ndarray, pair: Pair) -> dict[str, float]:
@@ -93,7 +93,7 @@ def main() -> None:
     for steps in asked.steps:
         started = time.perf_counter()
         settings = GenerationSettings(num_inference_steps=steps)
-        images[f"nano_{steps}_steps"] = list(filled(generator, pairs, settings))
+        images[f"nano_{steps}_steps"] = [made.image for made in generated(generator, pairs, settings)]
         seconds[f"nano_{steps}_steps"] = (time.perf_counter() - started) / len(pairs)
     scores = {
         name: [errors(image, pair) for image, pair in zip(made, pairs, strict=True)]

@@ -7,6 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from networks import UNSCALED
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,9 @@ def read_latents(pairs: Path, vae: Any) -> Latents:
     state: dict[str, Any] = torch.load(note, weights_only=True) if note.exists() else {}
     if len(state.get("truth", ())) != len(names):
         state = {part: _encoded(vae, names, part) for part in ("truth", "source")}
-        factor = 1 / float(state["truth"].float().std())
+        factor = vae.config.scaling_factor
+        if factor == UNSCALED:
+            factor = 1 / float(state["truth"].float().std())
         state = {part: (value * factor).half() for part, value in state.items()} | {"scaling_factor": factor}
         torch.save(state, note)
     maps = [np.load(f"{name}.npz") for name in names]

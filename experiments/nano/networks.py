@@ -4,6 +4,9 @@ import importlib
 from typing import Any
 
 LATENT_CHANNELS = 16
+UNSCALED = 1.0
+"""The scaling factor of a VAE whose latents were never measured."""
+
 WIDTH = 96
 """Of a prompt's embedding."""
 
@@ -35,6 +38,7 @@ def new_vae() -> Any:
         mid_block_add_attention=False,
         use_quant_conv=False,
         use_post_quant_conv=False,
+        scaling_factor=UNSCALED,
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from networks import new_controlnet, new_scheduler, new_tiny_vae, new_unet, new_vae
 from text import write_text
-from training import averaged
+from training import trained
 
 from sdaug.measure.digest import file_sha256
 
@@ -42,12 +42,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
     networks = {
-        "vae": averaged(new_vae(), asked.vae, "vae"),
-        "unet": averaged(new_unet(), asked.unet, "unet"),
-        "controlnet": averaged(new_controlnet(), asked.unet, "controlnet"),
+        "vae": trained(new_vae(), asked.vae, "vae"),
+        "unet": trained(new_unet(), asked.unet, "unet"),
+        "controlnet": trained(new_controlnet(), asked.unet, "controlnet"),
     }
     if asked.tiny_vae:
-        networks["tiny_vae"] = averaged(new_tiny_vae(), asked.tiny_vae, "tiny_vae")
+        networks["tiny_vae"] = trained(new_tiny_vae(), asked.tiny_vae, "tiny_vae")
     factor = torch.load(asked.pairs / "latents.pt", weights_only=True)["scaling_factor"]
     for name, network in networks.items():
         if name == "vae":

@@ -26,10 +26,15 @@ def read_textures() -> list[np.ndarray]:
 
 
 class Crops:
-    """Photographs held in memory, and crops of them by random scale, place, mirroring, light, colour and tint."""
+    """Photographs held in memory, and crops of them by random scale, place, mirroring, light, colour and tint.
 
-    def __init__(self, faces: Path, people: list[str]):
-        self.faces = [read_photo(p).pixels for person in people for p in sorted((faces / "london").glob(f"{person}_*"))]
+    pairs: a folder of prepare.py's, whose truths show the same people before other backgrounds.
+    """
+
+    def __init__(self, faces: Path, people: list[str], pairs: Path | None = None):
+        paths = [path for person in people for path in sorted((faces / "london").glob(f"{person}_*"))]
+        paths += sorted(pairs.glob("*_truth.png")) if pairs else []
+        self.faces = [read_photo(path).pixels for path in paths]
         self.textures = read_textures()
 
     def draw(self, count: int, side: int, generator: np.random.Generator) -> torch.Tensor:

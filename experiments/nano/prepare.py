@@ -139,7 +139,7 @@ def _photo(job: tuple[Path, bool, Path, int, bool]) -> str:
     face = pack.largest(photo.pixels)
     if face is None or face.pose is None:
         return f"{name}: no face"
-    generator = np.random.default_rng([int(path.stem[:3]), mirrored, "smiling" in path.stem])
+    generator = np.random.default_rng([*path.stem.encode(), mirrored])
     person, textures = pack.mesh.person(photo.pixels), read_textures()
     for i in range(count):
         base, there = (None, ANGLES[1 + i]) if fixed else random_poses(generator)
@@ -149,22 +149,25 @@ def _photo(job: tuple[Path, bool, Path, int, bool]) -> str:
     return f"{name}: {count} pairs"
 
 
+def _photos(faces: Path, people: str) -> list[Path]:
+    which = "neutral" if people == "held_out" else "*"
+    names = json.loads(PEOPLE.read_text())[people]
+    return [path for name in names for path in sorted((faces / "london").glob(f"{name}_{which}.jpg"))]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--faces", type=Path, required=True, help="folder that holds london/")
-    parser.add_argument("--people", choices=("train", "held_out"), required=True)
+    of = parser.add_mutually_exclusive_group(required=True)
+    of.add_argument("--people", choices=("train", "held_out"))
+    of.add_argument("--photo", type=Path, help="one photo only, treated as a held-out person's")
+    parser.add_argument("--faces", type=Path, help="folder that holds london/")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--pairs", type=int, default=8, help="of each photo; held out: at the angles after the first")
     parser.add_argument("--processes", type=int, default=2)
     asked = parser.parse_args()
-    people = json.loads(PEOPLE.read_text())[asked.people]
     asked.out.mkdir(parents=True, exist_ok=True)
-    held_out = asked.people == "held_out"
-    photos = [
-        path
-        for person in people
-        for path in sorted((asked.faces / "london").glob(f"{person}_{'neutral' if held_out else '*'}.jpg"))
-    ]
+    held_out = asked.people != "train"
+    photos = [asked.photo] if asked.photo else _photos(asked.faces, asked.people)
     ways = (False,) if held_out else (False, True)
     jobs = [(path, mirrored, asked.out, asked.pairs, held_out) for path in photos for mirrored in ways]
     with multiprocessing.get_context("spawn").Pool(asked.processes) as pool:

@@ -13,7 +13,7 @@ import torch
 from networks import new_tiny_vae, new_vae
 from pictures import Crops, differences
 from prepare import PEOPLE
-from training import Training, averaged
+from training import Training, begun, trained
 
 
 def main() -> None:
@@ -25,13 +25,14 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--batch", type=int, default=6)
     parser.add_argument("--side", type=int, default=96)
+    parser.add_argument("--start", type=Path, help="a model folder, or another training's, to go on from")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     torch.manual_seed(asked.seed)
-    vae = averaged(new_vae(), asked.vae, "vae")
+    vae = trained(new_vae(), asked.vae, "vae")
     factor = torch.load(asked.pairs / "latents.pt", weights_only=True)["scaling_factor"]
-    tiny = new_tiny_vae()
-    crops = Crops(asked.faces, json.loads(PEOPLE.read_text())["train"])
+    tiny = begun(new_tiny_vae(), asked.start, "tiny_vae")
+    crops = Crops(asked.faces, json.loads(PEOPLE.read_text())["train"], asked.pairs)
     training = Training({"tiny_vae": tiny}, asked.out, asked.steps, learning_rate=2e-3)
 
     def step(number: int, _: torch.Generator) -> dict[str, torch.Tensor]:

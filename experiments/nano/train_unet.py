@@ -8,13 +8,15 @@ in place of the truth, fully until a place's step, and after it as far as a perf
 """
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from latents import Latents, read_latents
 from networks import new_controlnet, new_scheduler, new_unet, new_vae
 from text import read_prompts, write_text
-from training import Training, averaged
+from training import Training, begun, trained
 
 NEGATIVE = 0.1
 """Of the pictures, those shown with the negative prompt: their truth is the source, its crude holes included."""
@@ -33,7 +35,7 @@ def noised(
     """
     count, steps = len(truth), len(kept)
     hole, face, when = torch.rand((3, count, 1, 1, 1), generator=generator)
-    hole, face = 0.6 + 0.4 * hole, 0.15 + 0.5 * face
+    hole, face = 0.3 + 0.7 * hole, 0.15 + 0.5 * face
     begins = hole + (torch.minimum(face, hole) - hole) * stays
     timesteps = (when * hole * steps).long().clamp(0, steps - 1)
     alpha = kept[timesteps]
@@ -51,15 +53,17 @@ def noised(
 
 
 class Steps:
-    """One step's loss, over crops of `side` latents."""
+    """One step's loss, over crops of `side` latents. identity: what a face adapter is told of the pairs chosen."""
 
-    def __init__(self, data: Latents, prompts: Path, batch: int, side: int):
+    def __init__(self, data: Latents, prompts: Path, batch: int, side: int, start: Path | None):
         both = read_prompts(prompts)
         self.data, self.batch, self.side = data, batch, side
         self.prompts = torch.cat([both.positive, both.negative])
         self.kept = new_scheduler().alphas_cumprod
+        self.identity: Callable[[list[int], torch.Generator], dict[str, Any]] | None = None
         layout = torch.channels_last
-        self.unet, self.controlnet = new_unet().to(memory_format=layout), new_controlnet().to(memory_format=layout)
+        self.unet = begun(new_unet(), start, "unet").to(memory_format=layout)
+        self.controlnet = begun(new_controlnet(), start, "controlnet").to(memory_format=layout)
 
     def __call__(self, _: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
         chosen = torch.randint(len(self.data), (self.batch,), generator=generator).tolist()
@@ -84,6 +88,7 @@ class Steps:
             ]
         )
         prompts = self.prompts[negative.long()]
+        told = self.identity(chosen, generator) if self.identity else None
         found, hints = (part.contiguous(memory_format=torch.channels_last) for part in (found, hints))
         with torch.autocast("cpu", torch.bfloat16):
             down, middle = self.controlnet(found, timesteps, prompts, hints, return_dict=False)
@@ -93,6 +98,7 @@ class Steps:
                 prompts,
                 down_block_additional_residuals=down,
                 mid_block_additional_residual=middle,
+                added_cond_kwargs=told,
                 return_dict=False,
             )[0].float()
         error = weight * known * (predicted - wanted) ** 2
@@ -112,12 +118,13 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--side", type=int, default=32, help="of a crop, in latents; 64 is a whole picture")
     parser.add_argument("--learning-rate", type=float, default=8e-4)
+    parser.add_argument("--start", type=Path, help="a model folder, or another training's, to go on from")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     torch.manual_seed(asked.seed)
     write_text(asked.out)
-    data = read_latents(asked.pairs, averaged(new_vae(), asked.vae, "vae"))
-    loss = Steps(data, asked.out, asked.batch, asked.side)
+    data = read_latents(asked.pairs, trained(new_vae(), asked.vae, "vae"))
+    loss = Steps(data, asked.out, asked.batch, asked.side, asked.start)
     networks = {"unet": loss.unet, "controlnet": loss.controlnet}
     Training(networks, asked.out, asked.steps, asked.learning_rate).run(loss, asked.seed)
 

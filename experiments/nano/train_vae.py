@@ -12,7 +12,7 @@ import torch
 from networks import new_vae
 from pictures import Crops, differences
 from prepare import PEOPLE
-from training import Training
+from training import Training, begun
 
 
 def losses(vae: torch.nn.Module, crops: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
@@ -37,12 +37,15 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--side", type=int, default=96)
     parser.add_argument("--freeze-encoder-at", type=int, help="step from which only the decoder learns")
+    parser.add_argument("--pairs", type=Path, help="of prepare.py, to learn from their truths too")
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--start", type=Path, help="a model folder, or another training's, to go on from")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     torch.manual_seed(asked.seed)
-    vae = new_vae()
-    crops = Crops(asked.faces, json.loads(PEOPLE.read_text())["train"])
-    training = Training({"vae": vae}, asked.out, asked.steps, learning_rate=2e-3)
+    vae = begun(new_vae(), asked.start, "vae")
+    crops = Crops(asked.faces, json.loads(PEOPLE.read_text())["train"], asked.pairs)
+    training = Training({"vae": vae}, asked.out, asked.steps, asked.learning_rate)
 
     def step(number: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
         if asked.freeze_encoder_at is not None and number >= asked.freeze_encoder_at:

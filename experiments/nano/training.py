@@ -1,6 +1,7 @@
 """What every training script here shares: steps that can be resumed exactly, averaged weights, a loss curve on disk."""
 
 import csv
+import json
 import math
 import os
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 
 Loss = Callable[[int, torch.Generator], dict[str, torch.Tensor]]
 """(step, generator) -> parts of the loss by name, already weighted; their sum is brought down."""
@@ -95,11 +97,23 @@ class Training:
         self.average, self.step, self.seconds = state["average"], state["step"], state["seconds"]
 
 
-def averaged(network: Any, folder: Path, name: str) -> Any:
-    """`network` with the averaged weights that the training in `folder` has reached, ready to be used."""
-    state = torch.load(folder / "checkpoint.pt", weights_only=True)
-    network.load_state_dict(state["average"][name])
+def trained(network: Any, folder: Path, name: str) -> Any:
+    """`network` ready to be used: with the averaged weights of the training in `folder`, or those of a model folder."""
+    packaged = folder / name / "diffusion_pytorch_model.safetensors"
+    if packaged.exists():
+        network.load_state_dict(load_file(packaged))
+        factor = json.loads((packaged.parent / "config.json").read_text()).get("scaling_factor")
+        if factor is not None:
+            network.register_to_config(scaling_factor=factor)
+    else:
+        state = torch.load(folder / "checkpoint.pt", weights_only=True)
+        network.load_state_dict(state["average"][name])
     return network.eval().requires_grad_(False)
+
+
+def begun(network: Any, folder: Path | None, name: str) -> Any:
+    """`network` to be trained on from what lies in `folder`, as `trained` finds it; None is from the start."""
+    return network if folder is None else trained(network, folder, name).train().requires_grad_(True)
 
 
 def _share(step: int, steps: int) -> float:

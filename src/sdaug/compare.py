@@ -1,6 +1,7 @@
-"""Comparing cells: one row a setting, always from the raw output, and the choice among those that pass."""
+"""Comparing settings over the people and seeds they share, always from the raw output; the choice among those that
+pass."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Choice:
-    """The chosen cell, or None, and why in a sentence."""
+    """The chosen setting's key, or None, and why in a sentence."""
 
     key: str | None
     why: str
@@ -74,35 +75,107 @@ def metrics(result: Mapping[str, Any]) -> dict[str, float | None]:
     return figures
 
 
+def cell_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row an angle of one cell: who, which seed, what was asked for, what came of it; None = could not be measured.
+
+    One row with the error for a cell that made nothing.
+    """
+    head = {name: result[name] for name in ("key", "person", "seed", "status")}
+    if result["status"] != "finished":
+        return [head | {"error": result["error"]}]
+    rows, backend = [], result["settings"]["backend"]
+    for angle in result["record"]["angles"]:
+        raw = raw_outcome(angle, backend)
+        row = head | {
+            "index": angle["index"],
+            "yaw_deg": angle["requested"]["yaw_deg"],
+            "pitch_deg": angle["requested"]["pitch_deg"],
+            "rung": angle["rung"],
+            "latency_s": angle["latency_s"],
+            "raw.accepted": None if raw is None else raw["accepted"],
+            "final.accepted": angle["accepted"],
+            "final.pose_error_deg": pose_error_deg(angle),
+            "reasons": ", ".join(angle["reasons"]),
+        }
+        for name in result["record"]["pack"]["recognisers"]:
+            row[f"raw.similarity.{name}"] = raw_similarity(angle, backend, name)
+            row[f"final.similarity.{name}"] = angle["similarity"].get(name)
+        rows.append(row)
+    return rows
+
+
+def by_setting(results: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """The results of each setting, in the order in which settings first come."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for result in results:
+        found.setdefault(result["setting"], []).append(result)
+    return found
+
+
+def setting_metrics(results: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+    """The figures of one setting over its finished cells, named as `metrics` names a cell's.
+
+    Counts are summed, of memory the most is taken, of latencies and pose errors the median; of all else the mean over
+    people of each one's own mean, so that a person with more seeds counts no more. {} without a finished cell.
+    """
+    finished = [result for result in results if result["status"] == "finished"]
+    rows = [(result["person"], metrics(result)) for result in finished]
+    figures: dict[str, float | None] = {}
+    for name in rows[0][1] if rows else ():
+        known = [(person, row[name]) for person, row in rows if row[name] is not None]
+        figures[name] = _over_cells(name)(known) if known else None
+    return figures
+
+
+def _over_cells(name: str) -> Callable[[list[tuple[str, Any]]], float]:
+    if name in ("angles", "raw.accepted", "final.accepted"):
+        return lambda known: float(sum(value for _, value in known))
+    if name.startswith("memory."):
+        return lambda known: float(max(value for _, value in known))
+    if name.startswith("latency.") or name.endswith("_median"):
+        return lambda known: float(np.median([value for _, value in known]))
+    return _mean_over_people
+
+
+def _mean_over_people(known: Sequence[tuple[str, float]]) -> float:
+    people: dict[str, list[float]] = {}
+    for person, value in known:
+        people.setdefault(person, []).append(value)
+    return float(np.mean([np.mean(values) for values in people.values()]))
+
+
 def table(results: Sequence[Mapping[str, Any]], varied: Mapping[str, Mapping[str, Any]]) -> "pd.DataFrame":
-    """One row a cell: what it varied, its status, its figures. Failed and skipped cells are rows too."""
+    """One row a setting: what it varies, how many of its cells ended how, its figures."""
     import pandas as pd
 
     rows = []
-    for result in results:
-        row: dict[str, Any] = {"key": result["key"], "status": result["status"]}
-        row |= {name: str(value) for name, value in varied[result["key"]].items()}
-        row |= metrics(result) if result["status"] == "finished" else {"error": result["error"]}
-        rows.append(row)
+    for key, cells in by_setting(results).items():
+        statuses = [cell["status"] for cell in cells]
+        row: dict[str, Any] = {"key": key, "cells": len(cells)}
+        row |= {status: statuses.count(status) for status in ("finished", "failed", "skipped")}
+        rows.append(row | {name: str(value) for name, value in varied[key].items()} | setting_metrics(cells))
     return pd.DataFrame(rows)
 
 
 def choose(results: Sequence[Mapping[str, Any]]) -> Choice:
-    """The fastest cell, per angle, whose raw output was accepted at every angle; ties go to fewer levers."""
-    finished = [result for result in results if result["status"] == "finished"]
+    """The fastest setting, per angle, whose every cell was finished and had its raw output accepted at every angle.
+
+    Ties go to fewer levers.
+    """
+    whole = {key: cells for key, cells in by_setting(results).items() if all(c["status"] == "finished" for c in cells)}
     passing = []
-    for result in finished:
-        figures = metrics(result)
+    for key, cells in whole.items():
+        figures, settings = setting_metrics(cells), cells[0]["settings"]
         speed = figures["latency.per_angle_p50_s"]
         if speed is None:
-            speed = result["latency_s"]["first_call"] / len(result["record"]["angles"])
+            speed = float(np.median([c["latency_s"]["first_call"] / len(c["record"]["angles"]) for c in cells]))
         if figures["raw.accepted"] == figures["angles"]:
-            passing.append((speed, len(result["settings"]["levers"]), result["key"], result["settings"]["backend"]))
+            passing.append((speed, len(settings["levers"]), key, settings["backend"]))
     if not passing:
-        return Choice(None, f"no setting chosen: none of {len(finished)} had its raw output accepted at every angle")
+        return Choice(None, f"no setting chosen: none of {len(whole)} had its raw output accepted at every angle")
     speed, _, key, backend = min(passing)
     return Choice(
         key,
-        f"{len(passing)} of {len(finished)} settings had their raw output accepted at every angle; "
+        f"{len(passing)} of {len(whole)} settings had their raw output accepted at every angle; "
         f"this one ({backend}) was the fastest at {speed:.3f} s an angle",
     )

@@ -51,14 +51,16 @@ class FaceIdSettings(Config):
     """IP-Adapter-FaceID: a face embedding steers the UNet beside the prompt.
 
     adapter_id: a hub id, a folder that holds `weight_name`, or the file itself. allow_pickle: whether a file that is no
-    safetensors may be read (tensors only, no code is run); the published one is a pickle. scale: of the attention to
-    the face; lora_scale: of the LoRA part that comes in the same file.
+    safetensors may be read (tensors only, no code is run); the published one is a pickle. recogniser: whose face
+    embedding it was trained with, by the name that records give it. scale: of the attention to the face; lora_scale: of
+    the LoRA part that comes in the same file.
     """
 
     adapter_id: str = "h94/IP-Adapter-FaceID"
     weight_name: str = "ip-adapter-faceid_sd15.bin"
     revision: str | None = None
     allow_pickle: bool = False
+    recogniser: str = "arcface"
     scale: float = Field(default=0.6, ge=0.0, le=2.0)
     lora_scale: float = Field(default=0.7, ge=0.0, le=2.0)
 
@@ -205,6 +207,9 @@ class GateSettings(Config):
     min_similarity: dict[str, float] = {"dlib_resnet": 0.0, "arcface": 0.26}
 
 
+_PACKS_OF = {"arcface": "an insightface pack, for example buffalo_l", "dlib_resnet": "the pack 'embedded'"}
+
+
 class RunSettings(Config):
     """One setting of the whole product: what a sweep's cell is, and what `generate` is asked for.
 
@@ -223,10 +228,13 @@ class RunSettings(Config):
     strict: bool = False
 
     @model_validator(mode="after")
-    def _a_face_adapter_wants_arcface(self) -> "RunSettings":
-        if self.model.face_id and self.pack == "embedded" and self.backend == "diffusion":
+    def _a_face_adapter_wants_its_own_recogniser(self) -> "RunSettings":
+        if self.model.face_id is None or self.backend != "diffusion":
+            return self
+        wanted, has = self.model.face_id.recogniser, "dlib_resnet" if self.pack == "embedded" else "arcface"
+        if wanted != has:
             raise ValueError(
-                "the face adapter (model.face_id) is steered by an ArcFace vector, and the recogniser of the pack "
-                "'embedded' is dlib's; choose an insightface pack, for example buffalo_l"
+                f"the face adapter (model.face_id) is steered by a vector of {wanted!r}, and the recogniser of the "
+                f"pack {self.pack!r} is {has!r}; choose {_PACKS_OF.get(wanted, 'another adapter')}"
             )
         return self

@@ -1,23 +1,20 @@
 """Experiment files: validated whole before anything starts, and expanded into settings with stable keys."""
 
 import copy
-import hashlib
 import itertools
-import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from importlib.metadata import version
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from sdaug import plugins
-from sdaug.config import Config, GenerationSettings, RunSettings, nearest
+from sdaug.cells import Cell, Person, cells_of, weights_digest
+from sdaug.config import Config, ModelSettings, RunSettings, nearest
 from sdaug.face.photo import read_photo
 from sdaug.packs import PackError, check_pack
-from sdaug.photos import photo_path
+from sdaug.photos import photo_path, photos_in
 from sdaug.types import PhotoError
 
 
@@ -28,31 +25,41 @@ class ExperimentError(ValueError):
 class Experiment(Config):
     """What an experiment file may say.
 
-    base: settings all cells share (see RunSettings). grid: dotted setting -> values; their Cartesian product. also:
-    further settings outside the grid, each laid over `base`. repeats: timed calls after the first. log_images: whether
-    faces may go to MLflow and into executed notebooks.
+    photo: of the one person; people: a folder with a photo of each, or name -> photo. seeds: every setting runs with
+    each of them; none are given: with its own. base: settings all cells share (see RunSettings). grid: dotted setting
+    -> values; their Cartesian product. also: further settings outside the grid, each laid over `base`. baseline: dotted
+    settings of the one that others are compared with; none are given: the first. subject: whom the chosen setting is to
+    enrol. repeats: timed calls after the first. log_images: whether faces, names and vectors may go to MLflow and into
+    executed notebooks.
     """
 
     experiment: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     question: str = ""
     notebook: str = "notebooks/sweep.ipynb"
-    photo: str
+    photo: str | None = None
+    people: str | dict[str, str] | None = None
+    seeds: list[int] = []
     subject: str = "subject"
     repeats: int = Field(default=2, ge=0)
     log_images: bool = False
     base: dict[str, Any] = {}
     grid: dict[str, list[Any]] = {}
     also: list[dict[str, Any]] = []
+    baseline: dict[str, Any] = {}
 
+    @model_validator(mode="after")
+    def _of_somebody(self) -> "Experiment":
+        if (self.photo is None) == (self.people is None):
+            raise ValueError("expected either 'photo' or 'people', and not both")
+        return self
 
-@dataclass(frozen=True)
-class Cell:
-    """One setting on one photo. `varied`: the dotted settings the file varies, with this cell's values."""
-
-    key: str
-    load_key: str
-    settings: RunSettings
-    varied: dict[str, Any]
+    @model_validator(mode="after")
+    def _seeds_in_one_place(self) -> "Experiment":
+        varied = ["grid"] if "generation.seed" in self.grid else []
+        varied += ["also"] if any("generation.seed" in dict(_flat(extra)) for extra in self.also) else []
+        if self.seeds and varied:
+            raise ValueError(f"'seeds' are given and {varied[0]!r} varies 'generation.seed'; expected one of the two")
+        return self
 
 
 def read_experiment(path: str | Path) -> Experiment:
@@ -76,24 +83,104 @@ def load_experiment(path: str | Path) -> tuple[Experiment, list[Cell]]:
     if not Path(experiment.notebook).is_file():
         raise ExperimentError(f"{path}: notebook {experiment.notebook!r} does not exist")
     try:
-        photo = read_photo(photo_path(experiment.photo))
-    except (FileNotFoundError, PhotoError) as error:
-        raise ExperimentError(f"{path}: photo: {error}") from error
-    return experiment, expand(experiment, photo.sha256)
+        cells = expand(experiment, read_people(experiment))
+    except ExperimentError as error:
+        raise ExperimentError(f"{path}: {error}") from error
+    return experiment, cells
 
 
-def expand(experiment: Experiment, photo_sha256: str) -> list[Cell]:
-    """All cells of an experiment, duplicates dropped; raises ExperimentError listing every invalid setting."""
+def read_people(experiment: Experiment) -> list[Person]:
+    """Everybody an experiment turns; raises ExperimentError listing every photo that cannot be read."""
+    if experiment.photo is not None:
+        asked, place = {Path(experiment.photo).stem: experiment.photo}, "photo"
+    elif isinstance(experiment.people, dict):
+        asked, place = experiment.people, "people"
+    else:
+        try:
+            asked = {path.stem: str(path) for path in photos_in(str(experiment.people))}
+        except FileNotFoundError as error:
+            raise ExperimentError(f"people: {error}") from error
+        place = "people"
+    people, faults = [], []
+    for name, photo in asked.items():
+        try:
+            path = photo_path(photo).resolve()
+            people.append(Person(name, str(path), read_photo(path).sha256))
+        except (FileNotFoundError, PhotoError) as error:
+            faults.append(f"{place}: {error}")
+    if not asked:
+        faults.append("people: nobody is named")
+    if faults:
+        raise ExperimentError("; ".join(faults))
+    return people
+
+
+def expand(
+    experiment: Experiment, people: Sequence[Person], weights: Callable[[ModelSettings], str] = weights_digest
+) -> list[Cell]:
+    """All cells of an experiment, duplicates dropped; raises ExperimentError listing every invalid setting.
+
+    weights: the digest of a model's weights, an error of which is a fault of the setting that wants it.
+    """
     cells: dict[str, Cell] = {}
     faults: list[str] = []
+    known: dict[str, str] = {}
     for varied in _points(experiment):
         settings = _validated(experiment.base, varied, faults)
-        if settings is not None:
-            cell = _cell(settings, varied, photo_sha256)
+        if settings is None:
+            continue
+        digest = _weights(settings, weights, known, faults)
+        for cell in cells_of(settings, varied, people, experiment.seeds, digest):
             cells.setdefault(cell.key, cell)
+    if not faults:
+        faults += _baseline_faults(experiment, list(cells.values()))
     if faults:
         raise ExperimentError("; ".join(dict.fromkeys(faults)))
     return list(cells.values())
+
+
+def baseline_key(experiment: Experiment, cells: Sequence[Cell]) -> str:
+    """The key of the setting that the others are compared with."""
+    return _baseline_keys(experiment, cells)[0]
+
+
+def _baseline_keys(experiment: Experiment, cells: Sequence[Cell]) -> list[str]:
+    return list(
+        dict.fromkeys(
+            cell.setting_key
+            for cell in cells
+            if all(name in cell.varied and cell.varied[name] == value for name, value in experiment.baseline.items())
+        )
+    )
+
+
+def _baseline_faults(experiment: Experiment, cells: Sequence[Cell]) -> list[str]:
+    found = _baseline_keys(experiment, cells)
+    if not experiment.baseline or len(found) == 1:
+        return []
+    varied = sorted({name for cell in cells for name in cell.varied})
+    unknown = [name for name in experiment.baseline if name not in varied]
+    if unknown:
+        return [f"baseline: {unknown[0]!r} is not varied; {nearest(unknown[0], varied)}"]
+    return [f"baseline: {experiment.baseline} is {len(found)} of the settings; expected exactly one"]
+
+
+def _weights(
+    settings: RunSettings, weights: Callable[[ModelSettings], str], known: dict[str, str], faults: list[str]
+) -> str:
+    """The digest of what `settings` would load, "" for a warp; remembered in `known`."""
+    from sdaug.diffusion.components import WeightsError
+
+    if settings.backend == "warp":
+        return ""
+    model = settings.model.model_dump_json()
+    if model not in known:
+        try:
+            known[model] = weights(settings.model)
+        except WeightsError as error:
+            faults.append(f"model.model_id is {settings.model.model_id!r}: {error}")
+            known[model] = ""
+    return known[model]
 
 
 def _points(experiment: Experiment) -> Iterator[dict[str, Any]]:
@@ -176,6 +263,8 @@ def _faults(error: ValidationError, model: type[Config]) -> list[str]:
             )
         elif fault["type"] == "missing":
             faults.append(f"setting {place!r} is missing")
+        elif not place:
+            faults.append(fault["msg"].removeprefix("Value error, "))
         else:
             faults.append(f"setting {place!r} is {fault['input']!r}: {fault['msg']}")
     return faults
@@ -187,20 +276,3 @@ def _known(model: type[Config], place: tuple[Any, ...]) -> list[str]:
         if isinstance(inner, type) and issubclass(inner, Config):
             model = inner
     return list(model.model_fields)
-
-
-def _cell(settings: RunSettings, varied: dict[str, Any], photo_sha256: str) -> Cell:
-    whole = settings.model_dump(mode="json")
-    loaded = {name: value for name, value in whole.items() if name != "generation"}
-    return Cell(_key(whole, photo_sha256), _key(loaded, photo_sha256), settings, varied)
-
-
-def _key(content: Mapping[str, Any], photo_sha256: str) -> str:
-    """A stable name for settings, code version and input: the first 16 hex digits of a SHA-256."""
-    canonical = json.dumps([content, version("sdaug"), photo_sha256], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
-
-
-def cell_key(settings: RunSettings, generation: GenerationSettings, photo_sha256: str) -> str:
-    """The key of the cell with these load-time settings and these call-time ones."""
-    return _cell(settings.model_copy(update={"generation": generation}), {}, photo_sha256).key

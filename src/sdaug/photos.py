@@ -3,6 +3,9 @@
 from importlib.util import find_spec
 from pathlib import Path
 
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+"""What a file is called that is taken for a photo in a folder of them."""
+
 BUNDLED = "astronaut"
 """Eileen Collins, NASA, public domain: the portrait inside scikit-image's wheel."""
 
@@ -22,3 +25,14 @@ def photo_path(name: str | Path) -> Path:
     raise FileNotFoundError(
         f"photo {str(name)!r} does not exist; expected an image file, or {BUNDLED!r} for the built-in one"
     )
+
+
+def photos_in(folder: str | Path) -> list[Path]:
+    """The photos in `folder`, by name. Raises FileNotFoundError for no folder, or one without any."""
+    path = Path(folder)
+    if not path.is_dir():
+        raise FileNotFoundError(f"{str(folder)!r} is no folder; expected one with a photo of each person")
+    found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+    if not found:
+        raise FileNotFoundError(f"there is no photo in {str(folder)!r}; expected files called {', '.join(SUFFIXES)}")
+    return found

@@ -5,14 +5,15 @@ import io
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sdaug.cells import named, setting_text, short
 from sdaug.charts import latency_against_similarity
-from sdaug.compare import Choice, raw_outcome, table
+from sdaug.compare import Choice, by_setting, raw_outcome, setting_metrics, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep read back from its folder. table: one row a cell, index = cell key. varied: what each cell varies."""
+    """A sweep read back from its folder. table: one row a setting, index = its key; varied: what each varies."""
 
     folder: Path
     experiment: dict[str, Any]
@@ -31,7 +32,9 @@ class Sweep:
 
     @property
     def finished_keys(self) -> list[str]:
-        return [result["key"] for result in self.results if result["status"] == "finished"]
+        """The settings of which at least one cell is finished."""
+        done = (result["setting"] for result in self.results if result["status"] == "finished")
+        return list(dict.fromkeys(done))
 
     @property
     def recogniser(self) -> str:
@@ -45,50 +48,26 @@ class Sweep:
         import pandas as pd
 
         rows = []
-        for result in self.results:
-            if result["status"] != "finished":
-                continue
-            angles = result["record"]["angles"]
-            raws = [raw_outcome(angle, result["settings"]["backend"]) for angle in angles]
-            for stage, outcomes in (("raw", raws), ("final", angles)):
+        for key, cells in by_setting(self.results).items():
+            finished = [cell for cell in cells if cell["status"] == "finished"]
+            angles = [(angle, cell["settings"]["backend"]) for cell in finished for angle in cell["record"]["angles"]]
+            stages = {"raw": [raw_outcome(*angle) for angle in angles], "final": [angle for angle, _ in angles]}
+            for stage, outcomes in stages.items():
                 counts = Counter(reason for outcome in outcomes if outcome for reason in outcome["reasons"])
-                rows += [
-                    {"key": result["key"], "stage": stage, "reason": r, "angles": n} for r, n in sorted(counts.items())
-                ]
+                rows += [{"key": key, "stage": stage, "reason": r, "angles": n} for r, n in sorted(counts.items())]
         return pd.DataFrame(rows, columns=["key", "stage", "reason", "angles"])
 
+    @property
+    def people(self) -> list[str]:
+        return list(dict.fromkeys(result["person"] for result in self.results))
+
     def load_name(self, key: str) -> str:
-        """The load-time part of a cell's settings in a few words."""
-        return self._name(key, lambda setting: not setting.startswith("generation."))
+        """The load-time part of a setting in a few words."""
+        return named({k: v for k, v in self.varied[key].items() if not k.startswith("generation.")})
 
     def name(self, key: str) -> str:
-        """Everything a cell varies, in a few words."""
-        return self._name(key, lambda setting: True)
-
-    def _name(self, key: str, wanted: Callable[[str], bool]) -> str:
-        return ", ".join(f"{short(k)} {setting_text(v)}" for k, v in self.varied[key].items() if wanted(k))
-
-
-def short(dotted: str) -> str:
-    """A dotted setting without its first part, which only says where it lives.
-
-    >>> short("levers.precision.dtype"), short("backend")
-    ('precision.dtype', 'backend')
-    """
-    return dotted.split(".", 1)[-1]
-
-
-def setting_text(value: Any) -> str:
-    """A setting's value for people: a lever's options without braces, a lever that is not there as "off".
-
-    >>> setting_text({"slice_size": "max"}), setting_text({}), setting_text(None), setting_text(4)
-    ('slice_size max', 'on', 'off', '4')
-    """
-    if value is None:
-        return "off"
-    if isinstance(value, dict):
-        return ", ".join(f"{k} {v}" for k, v in value.items()) or "on"
-    return str(value)
+        """Everything a setting varies, in a few words."""
+        return named(self.varied[key])
 
 
 def setting(settings: Mapping[str, Any], dotted: str) -> Any:
@@ -103,8 +82,11 @@ def setting(settings: Mapping[str, Any], dotted: str) -> Any:
 def read_sweep(folder: Path) -> Sweep:
     """The sweep in `folder`; raises FileNotFoundError if none was run there."""
     index = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))
-    varied = {cell["key"]: cell["varied"] for cell in index["cells"]}
-    results = tuple(json.loads((folder / "cells" / key / "result.json").read_text(encoding="utf-8")) for key in varied)
+    varied = {setting["key"]: setting["varied"] for setting in index["settings"]}
+    results = tuple(
+        json.loads((folder / "cells" / cell["key"] / "result.json").read_text(encoding="utf-8"))
+        for cell in index["cells"]
+    )
     chosen = json.loads((folder / "chosen.json").read_text(encoding="utf-8"))
     choice = Choice(chosen["key"], chosen["why"])
     return Sweep(folder, index["experiment"], results, varied, choice, table(results, varied).set_index("key"))
@@ -155,11 +137,11 @@ def _columns(sweep: Sweep) -> list[tuple[str, str]]:
 
 def _rows(sweep: Sweep) -> list[dict[str, Any]]:
     names = list(dict.fromkeys(name for varied in sweep.varied.values() for name in varied))
-    chosen = {result["key"]: result["settings"] for result in sweep.results}
+    cells = by_setting(sweep.results)
     rows = []
     for key in sweep.finished_keys:
-        figures = sweep.table.loc[key]
-        settings = [(short(name), setting_text(setting(chosen[key], name))) for name in names]
+        figures = setting_metrics(cells[key])
+        settings = [(short(name), setting_text(setting(cells[key][0]["settings"], name))) for name in names]
         rows.append({"key": key, "settings": settings, "figures": figures, "chosen": key == sweep.choice.key})
     return rows
 
@@ -187,9 +169,12 @@ def _sheets(sweep: Sweep) -> list[dict[str, str]]:
     from PIL import Image
 
     sheets = []
-    for key in sweep.finished_keys:
+    for result in sweep.results:
+        if result["status"] != "finished":
+            continue
         buffer = io.BytesIO()
-        with Image.open(sweep.folder / "cells" / key / "contact.png") as sheet:
+        with Image.open(sweep.folder / "cells" / result["key"] / "contact.png") as sheet:
             sheet.save(buffer, format="WEBP", quality=80)
-        sheets.append({"key": key, "name": sweep.name(key), "data": base64.b64encode(buffer.getvalue()).decode()})
+        name = f"{result['person']}, seed {result['seed']}: {sweep.name(result['setting'])}"
+        sheets.append({"key": result["key"], "name": name, "data": base64.b64encode(buffer.getvalue()).decode()})
     return sheets

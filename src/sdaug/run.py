@@ -1,23 +1,27 @@
-"""One load-time setting, run: every call-time setting under it on one photo, measured and written down."""
+"""One load-time setting, run: every call under it, each on one photo, measured and written down."""
 
 import time
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from sdaug.augmentor import GenerativeAugmentor
 from sdaug.config import GenerationSettings, RunSettings
 from sdaug.contact import contact_sheet
-from sdaug.experiment import cell_key
+from sdaug.face.photo import read_photo
 from sdaug.output import write_images
+from sdaug.photos import photo_path
 from sdaug.record import manifest, write_json
-from sdaug.types import Augmentation, Photo
+from sdaug.types import Augmentation
 
-SCHEMA = "sdaug.cell/1"
+SCHEMA = "sdaug.cell/2"
 RESULT = "result.json"
+VECTORS = "vectors.npz"
 
 
 @dataclass(frozen=True)
@@ -43,46 +47,81 @@ def timed_calls(call: Callable[[], Augmentation], repeats: int) -> Timed:
 
 
 def run_settings(
-    settings: RunSettings, generations: Sequence[GenerationSettings], photo: Photo, out: Path, repeats: int = 2
+    settings: RunSettings, calls: Sequence[Mapping[str, Any]], out: Path, repeats: int = 2
 ) -> list[dict[str, Any]]:
-    """Runs `settings` once per entry of `generations`; writes `out/<cell key>/` with pictures and, last, `result.json`.
+    """Runs `settings` once per entry of `calls`, as `Cell.call` has them; writes `out/<key>/` with pictures, vectors
+    and, last, `result.json`.
 
-    Returns the results. An error ends the run; cells finished before it keep their results.
+    Returns the results. A call that raises is a result too, with its error; the next one runs all the same. An error of
+    loading is raised.
     """
     augmentor = GenerativeAugmentor(settings=settings)
     try:
         load_s = augmentor.load()
-        results = []
-        for generation in generations:
-            augmentor.configure(generation=generation.model_dump())
-            results.append(_run_cell(augmentor, settings, generation, photo, out, repeats, load_s))
-        return results
+        return [_run_cell(augmentor, settings, call, out, repeats, load_s) for call in calls]
     finally:
         augmentor.cleanup()
+
+
+def failed(call: Mapping[str, Any], settings: RunSettings, status: str, error: str, **more: Any) -> dict[str, Any]:
+    """The result of a cell that made nothing. status: "failed" or "skipped"."""
+    return _head(call, settings, status) | {"error": error} | more
+
+
+def write_result(folder: Path, result: Mapping[str, Any]) -> None:
+    """Writes `folder/result.json`; what else belongs to the result must lie there already."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / RESULT, result)
 
 
 def _run_cell(
     augmentor: GenerativeAugmentor,
     settings: RunSettings,
-    generation: GenerationSettings,
-    photo: Photo,
+    call: Mapping[str, Any],
     out: Path,
     repeats: int,
     load_s: float,
 ) -> dict[str, Any]:
-    key = cell_key(settings, generation, photo.sha256)
-    folder = out / key
+    folder = out / call["key"]
     folder.mkdir(parents=True, exist_ok=True)
-    timed = timed_calls(lambda: augmentor.augment(photo), repeats)
-    images = write_images(folder, timed.record)
-    Image.fromarray(contact_sheet(photo, timed.record.angles)).save(folder / "contact.png")
-    result = {
-        "schema": SCHEMA,
-        "key": key,
-        "status": "finished",
-        "settings": settings.model_copy(update={"generation": generation}).model_dump(mode="json"),
-        "latency_s": {"load": load_s, "first_call": timed.first_call_s, "call": list(timed.call_s)},
-        "record": manifest(timed.record, images),
-    }
-    write_json(folder / RESULT, result)
+    try:
+        augmentor.configure(generation=call["generation"])
+        photo = read_photo(photo_path(call["photo"]))
+        timed = timed_calls(lambda: augmentor.augment(photo), repeats)
+        images = write_images(folder, timed.record)
+        np.savez(folder / VECTORS, **_vectors(timed.record))
+        Image.fromarray(contact_sheet(photo, timed.record.angles)).save(folder / "contact.png")
+    except Exception as error:
+        trace = traceback.format_exc()
+        result = failed(call, settings, "failed", f"{type(error).__name__}: {error}", traceback=trace)
+    else:
+        result = _head(call, settings, "finished") | {
+            "latency_s": {"load": load_s, "first_call": timed.first_call_s, "call": list(timed.call_s)},
+            "record": manifest(timed.record, images),
+        }
+    write_result(folder, result)
     return result
+
+
+def _head(call: Mapping[str, Any], settings: RunSettings, status: str) -> dict[str, Any]:
+    generation = GenerationSettings.model_validate(call["generation"])
+    return {
+        "schema": SCHEMA,
+        "key": call["key"],
+        "setting": call["setting"],
+        "person": call["person"],
+        "seed": generation.seed,
+        "status": status,
+        "settings": settings.model_copy(update={"generation": generation}).model_dump(mode="json"),
+    }
+
+
+def _vectors(record: Augmentation) -> dict[str, np.ndarray]:
+    """Of each angle's image, and as `raw_...` of diffusion's own, by `<index>_<recogniser>`, where there is a face."""
+    found = {}
+    for angle in record.angles:
+        stages = {"": angle.judgement} | ({} if angle.raw is None else {"raw_": angle.raw.judgement})
+        for stage, judgement in stages.items():
+            for name, vector in judgement.vectors.items():
+                found[f"{stage}{angle.index}_{name}"] = vector.astype(np.float32)
+    return found

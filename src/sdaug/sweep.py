@@ -3,24 +3,21 @@
 import hashlib
 import itertools
 import json
-import logging
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sdaug.compare import Choice, choose
-from sdaug.experiment import Cell, Experiment, ExperimentError
-from sdaug.photos import photo_path
+from sdaug.cells import Cell, named
+from sdaug.compare import Choice, by_setting, choose
+from sdaug.executors import Executor, serial
+from sdaug.experiment import Experiment, ExperimentError, baseline_key
+from sdaug.kernel import Kernel, execute, run_kernel
 from sdaug.record import write_json
-from sdaug.run import RESULT, SCHEMA
+from sdaug.run import RESULT
 
-log = logging.getLogger("sdaug.sweep")
-
-PARAMETERS = ("settings", "generations", "photo", "out", "repeats", "show_images")
+PARAMETERS = ("settings", "calls", "out", "repeats", "show_images")
 """What the sweep notebook must take, no more and no less: papermill would only warn of an unknown one."""
-
 
 COMPARE = "notebooks/compare.ipynb"
 
@@ -56,25 +53,42 @@ def groups(cells: Sequence[Cell]) -> list[list[Cell]]:
 
 
 def run_sweep(
-    experiment: Experiment, cells: Sequence[Cell], out: Path, progress: Callable[[int, int, str], None] | None = None
+    experiment: Experiment,
+    cells: Sequence[Cell],
+    out: Path,
+    progress: Callable[[int, int, str], None] | None = None,
+    executor: Executor = serial,
 ) -> Outcome:
-    """Runs what is unfinished; `progress` is called with (kernels done, kernels to do, what runs now).
+    """Runs what is unfinished; `progress` is called with (cells done, cells to do, what was run last).
 
     Writes `out/cells/<key>/result.json` per cell, `out/notebooks/<load key>.ipynb` per kernel and `out/sweep.json`.
     """
-    check_notebook(experiment.notebook)
-    todo = groups(unfinished(cells, out))
-    (out / "notebooks").mkdir(parents=True, exist_ok=True)
-    for done, group in enumerate(todo):
+    todo = unfinished(cells, out)
+    if todo:
+        check_notebook(experiment.notebook)
+        (out / "notebooks").mkdir(parents=True, exist_ok=True)
+    tasks = [_kernel(experiment, group, out) for group in groups(todo)]
+    done = 0
+    for task in executor(run_kernel, tasks):
+        done += len(task.calls)
         if progress is not None:
-            progress(done, len(todo), describe(group[0]))
-        _run_group(experiment, group, out)
-    if progress is not None:
-        progress(len(todo), len(todo), "done")
-    results = tuple(read_result(out, cell.key) or _failed(cell, "not run") for cell in cells)
-    index = {"experiment": experiment.model_dump(), "cells": [{"key": c.key, "varied": c.varied} for c in cells]}
-    write_json(out / "sweep.json", index)
+            progress(done, len(todo), task.name)
+    results = tuple(result for cell in cells if (result := read_result(out, cell.key)) is not None)
+    if len(results) != len(cells):
+        raise RuntimeError(f"{len(cells) - len(results)} of {len(cells)} cells in {out} have no result")
+    _write_index(experiment, cells, out)
     return Outcome(tuple(cells), results)
+
+
+def _write_index(experiment: Experiment, cells: Sequence[Cell], out: Path) -> None:
+    settings = {cell.setting_key: cell.varied for cell in cells}
+    index = {
+        "experiment": experiment.model_dump(),
+        "baseline": baseline_key(experiment, cells),
+        "settings": [{"key": key, "varied": varied} for key, varied in settings.items()],
+        "cells": [{"key": cell.key, "setting": cell.setting_key, "load": cell.load_key} for cell in cells],
+    }
+    write_json(out / "sweep.json", index)
 
 
 def check_notebook(path: str) -> None:
@@ -91,76 +105,39 @@ def check_notebook(path: str) -> None:
 
 def describe(cell: Cell) -> str:
     """The load-time settings a cell varies, in a few words."""
-    words = [f"{name.split('.', 1)[-1]}={value}" for name, value in cell.varied.items() if "generation" not in name]
-    return " ".join(words) or cell.settings.backend
+    return named({name: value for name, value in cell.varied.items() if not name.startswith("generation.")})
 
 
-def _execute(notebook: str, executed: Path, parameters: dict[str, Any]) -> None:
-    """Runs a notebook in a fresh kernel; the executed copy is written whether or not it succeeds."""
-    import papermill
-    from traitlets.config import Config as Traits
-
-    # a socket file instead of open TCP ports: nobody else on the machine can read or drive the kernel
-    local = Traits({"KernelManager": {"transport": "ipc"}})
-    papermill.execute_notebook(
-        notebook, str(executed), parameters, kernel_name="python3", progress_bar=False, config=local
+def _kernel(experiment: Experiment, group: Sequence[Cell], out: Path) -> Kernel:
+    first = group[0]
+    return Kernel(
+        name=describe(first),
+        notebook=experiment.notebook,
+        executed=str((out / "notebooks" / f"{first.load_key}.ipynb").resolve()),
+        settings=first.settings.model_dump(mode="json"),
+        calls=tuple(cell.call for cell in group),
+        out=str((out / "cells").resolve()),
+        repeats=experiment.repeats,
+        show_images=experiment.log_images,
     )
 
 
-def _run_group(experiment: Experiment, group: list[Cell], out: Path) -> None:
-    from papermill.exceptions import PapermillExecutionError
-
-    first = group[0]
-    executed = out / "notebooks" / f"{first.load_key}.ipynb"
-    parameters = {
-        "settings": first.settings.model_dump(mode="json"),
-        "generations": [cell.settings.generation.model_dump(mode="json") for cell in group],
-        "photo": str(photo_path(experiment.photo).resolve()),
-        "out": str((out / "cells").resolve()),
-        "repeats": experiment.repeats,
-        "show_images": experiment.log_images,
-    }
-    error = ""
-    try:
-        _execute(experiment.notebook, executed, parameters)
-    except PapermillExecutionError as failure:
-        error = re.sub(r"\x1b\[[0-9;]*m", "", f"{failure.ename}: {failure.evalue}")
-        log.warning("setting %s failed: %s", describe(first), error)
-    for cell in unfinished(group, out):
-        result = _failed(cell, error or "the notebook ended without a result", executed.name)
-        folder = out / "cells" / cell.key
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / RESULT, result)
-
-
-def _failed(cell: Cell, error: str, notebook: str | None = None) -> dict[str, Any]:
-    settings = cell.settings.model_dump(mode="json")
-    status = "skipped" if error.startswith("LeverSkipped") else "failed"
-    return {
-        "schema": SCHEMA, "key": cell.key, "status": status, "settings": settings, "error": error, "notebook": notebook,
-    }  # fmt: skip
-
-
-def finish(experiment: Experiment, outcome: Outcome, out: Path, root: Path) -> Choice:
+def finish(experiment: Experiment, outcome: Outcome, out: Path, root: Path, tracking_uri: str | None = None) -> Choice:
     """Chooses a setting, writes `out/chosen.json`, runs the comparing notebook and mirrors everything into MLflow.
 
     root: the folder that holds `mlruns/`. A sweep that was finished before is not compared or logged again.
     """
-    choice = choose(outcome.results)
-    settings = {result["key"]: result["settings"] for result in outcome.results}
-    chosen = {"key": choice.key, "why": choice.why, "settings": settings.get(choice.key)}
-    summary = {
-        "chosen": chosen,
-        "results": hashlib.sha256(json.dumps(outcome.results, sort_keys=True).encode()).hexdigest(),
-    }
-    done = out / "finished.json"
+    summary = {"results": hashlib.sha256(json.dumps(outcome.results, sort_keys=True).encode()).hexdigest()}
+    done, noted = out / "finished.json", out / "chosen.json"
     if done.is_file() and json.loads(done.read_text(encoding="utf-8")) == summary:
-        return choice
-    write_json(out / "chosen.json", chosen)
-    _execute(COMPARE, out / "compare.ipynb", {"results": str(out.resolve()), "show_images": experiment.log_images})
+        chosen = json.loads(noted.read_text(encoding="utf-8"))
+        return Choice(chosen["key"], chosen["why"])
+    choice = choose(outcome.results)
+    settings = None if choice.key is None else by_setting(outcome.results)[choice.key][0]["settings"]
+    write_json(noted, {"key": choice.key, "why": choice.why, "settings": settings})
+    execute(COMPARE, str(out / "compare.ipynb"), {"results": str(out.resolve()), "show_images": experiment.log_images})
     from sdaug.tracking import log_sweep
 
-    varied = {cell.key: cell.varied for cell in outcome.cells}
-    log_sweep(root, experiment.experiment, outcome.results, varied, choice, out, experiment.log_images)
+    log_sweep(root, out, outcome.results, choice, tracking_uri)
     write_json(done, summary)
     return choice

@@ -10,16 +10,16 @@ import pytest
 from click.testing import CliRunner
 
 from sdaug.cli import main
-from sdaug.compare import choose, metrics
+from sdaug.compare import choose, setting_metrics
 from sdaug.enrolment.verify import load_embeddings
 from sdaug.experiment import load_experiment
-from sdaug.tracking import KEY_TAG, PARENT_TAG, read_runs
+from sdaug.tracking import PARENT_TAG, SETTING_TAG, read_recipe, read_runs
 
 ROOT = Path(__file__).parents[2]
 
 
 class _Figures(html.parser.HTMLParser):
-    """The report's figures: {cell key: {metric: text of the exact value}}."""
+    """The report's figures: {setting's key: {metric: text of the exact value}}."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,9 +65,14 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def results(demo: Path) -> dict[str, dict]:
+def results(demo: Path) -> dict[str, list[dict]]:
+    """The cells' results by setting."""
     _, cells = load_experiment_in(demo)
-    return {cell.key: json.loads((demo / f"build/smoke/cells/{cell.key}/result.json").read_text()) for cell in cells}
+    found: dict[str, list[dict]] = {}
+    for cell in cells:
+        result = json.loads((demo / f"build/smoke/cells/{cell.key}/result.json").read_text())
+        found.setdefault(cell.setting_key, []).append(result)
+    return found
 
 
 def load_experiment_in(root: Path):
@@ -77,27 +82,37 @@ def load_experiment_in(root: Path):
 
 
 @pytest.mark.slow
-def test_mlflow_agrees_with_the_results(demo: Path, results: dict[str, dict]) -> None:
+def test_mlflow_agrees_with_the_results(demo: Path, results: dict[str, list[dict]]) -> None:
     runs = read_runs(demo, "smoke")
-    children = {run["tags"][KEY_TAG]: run for run in runs if PARENT_TAG in run["tags"]}
+    children = {run["tags"][SETTING_TAG]: run for run in runs if PARENT_TAG in run["tags"]}
     parents = [run for run in runs if PARENT_TAG not in run["tags"]]
-    assert len(parents) == 1 and parents[0]["tags"]["sdaug.chosen"] == choose(list(results.values())).key
-    assert children.keys() == results.keys()
+    chosen = choose([cell for cells in results.values() for cell in cells]).key
+    assert len(parents) == 1 and parents[0]["tags"]["sdaug.chosen"] == chosen
+    assert children.keys() == results.keys() and sorted(map(len, results.values())) == [2, 2]
     assert {run["status"] for run in runs} == {"FINISHED"}
-    for key, result in results.items():
-        expected = {name: value for name, value in metrics(result).items() if value is not None}
+    for key, cells in results.items():
+        expected = {name: value for name, value in setting_metrics(cells).items() if value is not None}
         assert children[key]["metrics"] == pytest.approx(expected, rel=1e-12)
-        assert children[key]["params"]["generation.seed"] == str(result["settings"]["generation"]["seed"])
+        assert children[key]["params"]["generation.num_angles"] == str(cells[0]["settings"]["generation"]["num_angles"])
 
 
 @pytest.mark.slow
-def test_report_agrees_with_the_results(demo: Path, results: dict[str, dict]) -> None:
+def test_the_recommended_recipe_is_registered_with_its_evidence(demo: Path, results: dict[str, list[dict]]) -> None:
+    chosen = json.loads((demo / "build/smoke/chosen.json").read_text())
+    recipe = read_recipe(demo)
+    assert recipe is not None and recipe["settings"] == chosen["settings"] and recipe["why"] == chosen["why"]
+    (run,) = [run for run in read_runs(demo, "smoke") if run["run_id"] == recipe["run_id"]]
+    assert run["tags"][SETTING_TAG] == chosen["key"]
+
+
+@pytest.mark.slow
+def test_report_agrees_with_the_results(demo: Path, results: dict[str, list[dict]]) -> None:
     page = (demo / "build/smoke/report.html").read_text(encoding="utf-8")
     figures = _Figures()
     figures.feed(page)
     assert figures.found.keys() == results.keys()
-    for key, result in results.items():
-        expected = metrics(result)
+    for key, cells in results.items():
+        expected = setting_metrics(cells)
         for metric, text in figures.found[key].items():
             if expected[metric] is None:
                 assert text in ("None", "nan")
@@ -107,10 +122,10 @@ def test_report_agrees_with_the_results(demo: Path, results: dict[str, dict]) ->
 
 
 @pytest.mark.slow
-def test_bundle_agrees_with_the_chosen_result(demo: Path, results: dict[str, dict]) -> None:
+def test_bundle_agrees_with_the_chosen_result(demo: Path, results: dict[str, list[dict]]) -> None:
     chosen = json.loads((demo / "build/smoke/chosen.json").read_text())
     vectors, manifest = load_embeddings(demo / "build/smoke/enrolment")
-    angles = results[chosen["key"]]["record"]["angles"]
+    angles = results[chosen["key"]][0]["record"]["angles"]
     made = [sample for sample in manifest.samples if sample.origin != "captured"]
     assert len(made) == len(angles) and len(vectors) == 1 + sum(angle["accepted"] for angle in angles)
     for sample, angle in zip(made, angles, strict=True):
@@ -121,8 +136,9 @@ def test_bundle_agrees_with_the_chosen_result(demo: Path, results: dict[str, dic
 
 
 @pytest.mark.slow
-def test_different_raw_pixels_have_different_raw_similarity(results: dict[str, dict]) -> None:
-    raws = [r["record"]["angles"][0]["raw"] for r in results.values() if r["settings"]["backend"] == "diffusion"]
+def test_different_raw_pixels_have_different_raw_similarity(results: dict[str, list[dict]]) -> None:
+    cells = [cell for cells in results.values() for cell in cells if cell["settings"]["backend"] == "diffusion"]
+    raws = [cell["record"]["angles"][0]["raw"] for cell in cells]
     assert len(raws) == 2 and raws[0]["pixels_sha256"] != raws[1]["pixels_sha256"]
     first, second = (raw["similarity_at_requested_landmarks"]["dlib_resnet"] for raw in raws)
     assert first != second

@@ -6,9 +6,10 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from sdaug.compare import choose, metrics, pose_error_deg, raw_similarity, table
-from sdaug.config import GenerationSettings, RunSettings
+from sdaug.compare import cell_rows, choose, metrics, pose_error_deg, raw_similarity, setting_metrics, table
+from sdaug.config import RunSettings
 from sdaug.contact import contact_sheet
+from sdaug.photos import photo_path
 from sdaug.run import run_settings, timed_calls
 from sdaug.types import Pose
 
@@ -31,7 +32,8 @@ def angle(accepted=True, raw_accepted=None, similarity=0.5, raw_similarity=0.1, 
 
 
 def result(key="a", angles=None, call=(2.0,), first=9.0, levers=None, backend="diffusion", status="finished") -> dict:
-    made = {"key": key, "status": status, "settings": {"levers": levers or {}, "backend": backend}}
+    made = {"key": key, "setting": key, "person": "ada", "seed": 0, "status": status}
+    made["settings"] = {"levers": levers or {}, "backend": backend}
     if status != "finished":
         return made | {"error": "RuntimeError: why"}
     angles = [angle(raw_accepted=True)] * 2 if angles is None else angles
@@ -68,11 +70,44 @@ def test_the_pose_error_is_the_larger_of_yaw_and_pitch():
     assert pose_error_deg(angle(measured=Pose(-45, 0))) == 90
 
 
-def test_the_table_has_a_row_for_every_cell_failed_ones_too():
+def test_the_table_has_a_row_for_every_setting_failed_ones_too():
     made = table([result("a"), result("b", status="failed")], {"a": {"seed": 1}, "b": {"seed": None}})
-    assert list(made["key"]) == ["a", "b"] and list(made["status"]) == ["finished", "failed"]
-    assert list(made["seed"]) == ["1", "None"] and made["error"][1] == "RuntimeError: why"
-    assert np.isnan(made["raw.accepted"][1])
+    assert list(made["key"]) == ["a", "b"] and list(made["finished"]) == [1, 0] and list(made["failed"]) == [0, 1]
+    assert list(made["seed"]) == ["1", "None"] and np.isnan(made["raw.accepted"][1])
+
+
+def of(person, seed, **more) -> dict:
+    return result(f"{person}{seed}", **more) | {"setting": "s", "person": person, "seed": seed}
+
+
+def test_a_person_with_more_seeds_counts_no_more():
+    alike, other = ([angle(raw_accepted=True, raw_similarity=s)] for s in (0.9, 0.3))
+    cells = [of("ada", seed, angles=alike) for seed in range(3)] + [of("bea", 0, angles=other)]
+    figures = setting_metrics(cells)
+    assert figures["raw.similarity.own"] == pytest.approx(0.6)
+    assert figures["raw.accepted"] == figures["angles"] == 4, "counts are summed over all cells"
+
+
+def test_a_settings_latency_is_the_median_cells_and_its_memory_the_greediest():
+    cells = [of("ada", seed, call=(seconds,)) for seed, seconds in enumerate((1.0, 2.0, 30.0))]
+    cells[1]["record"]["memory"]["resident_peak"] = 5 * 10**9
+    figures = setting_metrics([*cells, of("bea", 0, status="failed")])
+    assert figures["latency.call_p50_s"] == 2.0 and figures["memory.resident_peak_bytes"] == 5e9
+    assert setting_metrics([of("bea", 0, status="failed")]) == {}
+
+
+def test_a_setting_with_one_failed_cell_is_not_chosen():
+    fast = [of("ada", 0, call=(0.1,)), of("bea", 0, status="failed")]
+    assert choose([*fast, result("whole", call=(9.0,))]).key == "whole"
+
+
+def test_the_rows_of_a_cell_are_its_angles_and_of_a_failed_one_its_error():
+    rows = cell_rows(
+        of("ada", 7, angles=[angle(raw_accepted=True) | {"index": 0, "rung": "diffusion", "latency_s": 1}])
+    )
+    assert len(rows) == 1 and (rows[0]["person"], rows[0]["seed"], rows[0]["yaw_deg"]) == ("ada", 7, 45.0)
+    assert rows[0]["raw.similarity.own"] == 0.1 and rows[0]["final.pose_error_deg"] == 5
+    assert cell_rows(of("bea", 0, status="failed"))[0]["error"] == "RuntimeError: why"
 
 
 # -- choice
@@ -127,11 +162,16 @@ def test_the_warp_passes_where_it_was_asked_for_and_not_where_diffusion_could_no
 
 
 @pytest.fixture(scope="module")
-def two_settings(astronaut, tmp_path_factory):
+def two_settings(tmp_path_factory):
     settings = RunSettings.model_validate({"model": {"model_id": "random", "device": "cpu"}})
-    generations = [GenerationSettings(num_angles=1, strength=1.0, num_inference_steps=steps) for steps in (1, 3)]
+    photo = str(photo_path("astronaut"))
+    calls = [
+        {"key": f"{steps}-steps", "setting": f"{steps}-steps", "person": "astronaut", "photo": photo,
+         "generation": {"num_angles": 1, "strength": 1.0, "num_inference_steps": steps}}
+        for steps in (1, 3)
+    ]  # fmt: skip
     out = tmp_path_factory.mktemp("cells")
-    return out, run_settings(settings, generations, astronaut, out, repeats=0)
+    return out, run_settings(settings, calls, out, repeats=0)
 
 
 def test_settings_with_different_raw_pixels_report_different_raw_figures(two_settings):
@@ -147,17 +187,39 @@ def test_settings_with_different_raw_pixels_report_different_raw_figures(two_set
     assert choose([one, other]).key is None, "noise is refused, whatever the ladder made of it"
 
 
-def test_a_run_leaves_a_readable_result_for_every_cell(two_settings, astronaut):
+def test_a_run_leaves_a_readable_result_for_every_cell(two_settings):
     out, results = two_settings
-    assert {path.name for path in out.iterdir()} == {made["key"] for made in results}
+    assert {path.name for path in out.iterdir()} == {made["key"] for made in results} == {"1-steps", "3-steps"}
     for made in results:
         folder = out / made["key"]
-        assert sorted(path.name for path in folder.iterdir()) == ["00.png", "contact.png", "result.json"]
+        assert sorted(path.name for path in folder.iterdir()) == [
+            "00.png", "contact.png", "result.json", "vectors.npz",
+        ]  # fmt: skip
         assert json.loads((folder / "result.json").read_text()) == json.loads(json.dumps(made))
-        settings = RunSettings.model_validate(made["settings"])
-        from sdaug.experiment import cell_key
+        steps = RunSettings.model_validate(made["settings"]).generation.num_inference_steps
+        assert made["key"] == f"{steps}-steps" and (made["person"], made["seed"]) == ("astronaut", 0)
 
-        assert cell_key(settings, settings.generation, astronaut.sha256) == made["key"]
+
+def test_the_vectors_of_a_cell_give_its_similarities(two_settings, astronaut, embedded):
+    """They lie beside the pictures, so that settings can be compared by the pictures they made."""
+    out, results = two_settings
+    face = embedded.largest(astronaut.pixels)
+    (own,) = embedded.recognisers
+    source = own.embed(astronaut.pixels, face)
+    with np.load(out / "1-steps" / "vectors.npz") as vectors:
+        similarity = own.similarity(source, vectors["0_dlib_resnet"])
+    assert similarity == pytest.approx(results[0]["record"]["angles"][0]["similarity"]["dlib_resnet"], abs=1e-4)
+
+
+def test_a_call_that_raises_is_a_result_and_the_next_one_runs(tmp_path):
+    calls = [
+        {"key": name, "setting": "s", "person": name, "photo": photo, "generation": {"num_angles": 1}}
+        for name, photo in (("nobody", "pyproject.toml"), ("astronaut", "astronaut"))
+    ]
+    bad, good = run_settings(RunSettings(backend="warp"), calls, tmp_path, repeats=0)
+    assert bad["status"] == "failed" and bad["error"].startswith("PhotoError: ") and "read_photo" in bad["traceback"]
+    assert good["status"] == "finished" and good["record"]["angles"][0]["accepted"]
+    assert json.loads((tmp_path / "nobody" / "result.json").read_text()) == json.loads(json.dumps(bad))
 
 
 def test_timing_keeps_the_first_record_and_every_later_time(warp_record):

@@ -8,19 +8,21 @@ import sys
 import pytest
 import yaml
 
-from sdaug.config import GenerationSettings, RunSettings
-from sdaug.experiment import Experiment, ExperimentError, cell_key, expand, load_experiment
+from sdaug.cells import Person
+from sdaug.config import NANO, GenerationSettings
+from sdaug.diffusion.components import WeightsMissing
+from sdaug.experiment import Experiment, ExperimentError, baseline_key, expand, load_experiment
 from sdaug.sweep import groups, read_result, unfinished
 
-PHOTO = "0" * 64
+ADA, BEA = Person("ada", "ada.png", "0" * 64), Person("bea", "bea.png", "1" * 64)
 
 
 def experiment(**content) -> Experiment:
     return Experiment.model_validate({"experiment": "x", "photo": "astronaut"} | content)
 
 
-def cells(**content):
-    return expand(experiment(**content), PHOTO)
+def cells(people=(ADA,), weights=lambda model: model.model_id, **content):
+    return expand(experiment(**content), people, weights)
 
 
 def faults(**content) -> str:
@@ -68,6 +70,82 @@ def test_the_same_setting_twice_is_one_cell():
 # -- keys
 
 
+def test_every_setting_runs_on_everybody_with_every_seed():
+    made = cells([ADA, BEA], seeds=[3, 4, 5], grid={"generation.num_inference_steps": [2, 4]})
+    assert len({cell.key for cell in made}) == 2 * 2 * 3
+    assert len({cell.setting_key for cell in made}) == 2 and len({cell.load_key for cell in made}) == 1
+    for steps in (2, 4):
+        of = [cell for cell in made if cell.varied == {"generation.num_inference_steps": steps}]
+        assert {(cell.person.name, cell.settings.generation.seed) for cell in of} == {
+            (name, seed) for name in ("ada", "bea") for seed in (3, 4, 5)
+        }
+        assert {cell.settings.generation.num_inference_steps for cell in of} == {steps}
+
+
+def test_the_seed_is_not_part_of_the_setting():
+    made = cells(grid={"generation.seed": [1, 2]})
+    assert made[0].setting_key == made[1].setting_key and made[0].key != made[1].key
+
+
+def test_what_a_notebook_is_told_is_the_whole_call():
+    (cell,) = cells(base={"generation": {"num_angles": 3}}, seeds=[9])
+    assert cell.call["person"] == "ada" and cell.call["photo"] == "ada.png" and cell.call["key"] == cell.key
+    assert GenerationSettings(**cell.call["generation"]) == GenerationSettings(num_angles=3, seed=9)
+
+
+# -- the baseline
+
+
+def test_the_baseline_is_the_first_setting_or_the_one_named():
+    axes = {"generation.num_inference_steps": [2, 4], "backend": ["diffusion", "warp"]}
+    made = cells(grid=axes)
+    assert baseline_key(experiment(grid=axes), made) == made[0].setting_key
+    named = {"generation.num_inference_steps": 4, "backend": "warp"}
+    assert baseline_key(experiment(grid=axes, baseline=named), made) == made[3].setting_key
+
+
+@pytest.mark.parametrize(
+    ("baseline", "message"),
+    [
+        ({"generation.num_inference_stepps": 2}, "did you mean 'generation.num_inference_steps'"),
+        ({"generation.num_inference_steps": 3}, "is 0 of the settings; expected exactly one"),
+        ({"backend": "warp"}, "is 2 of the settings; expected exactly one"),
+    ],
+)
+def test_a_baseline_that_is_not_one_setting_is_a_fault(baseline, message):
+    grid = {"generation.num_inference_steps": [2, 4], "backend": ["diffusion", "warp"]}
+    assert message in faults(grid=grid, baseline=baseline)
+
+
+# -- weights
+
+
+def test_other_weights_are_other_cells_but_for_a_warp():
+    one, other = (cells(weights=lambda model, w=w: w, also=[{"backend": "warp"}]) for w in "ab")
+    assert one[0].key != other[0].key and one[0].load_key != other[0].load_key
+    assert one[1].key == other[1].key
+
+
+def test_missing_weights_are_a_fault_of_the_setting_that_wants_them():
+    def none_here(model):
+        raise WeightsMissing(f"{model.model_id} is not here")
+
+    text = faults(weights=none_here, base={"model": {"model_id": "some/model"}}, grid={"generation.seed": [1, 2]})
+    assert text.count("model.model_id is 'some/model'") == 1
+    assert len(cells(weights=none_here, base={"backend": "warp"})) == 1
+
+
+def test_the_digest_of_real_weights_is_the_same_each_time():
+    from sdaug.cells import weights_digest
+    from sdaug.config import ModelSettings
+
+    nano, random = ModelSettings(model_id=NANO), ModelSettings(model_id="random")
+    assert weights_digest(nano) == weights_digest(nano) != weights_digest(random)
+
+
+# -- keys
+
+
 def test_a_key_depends_on_every_setting_and_the_photo_and_on_nothing_else():
     (plain,) = cells()
     assert cells(base={"generation": {"seed": 0}, "backend": "diffusion"})[0].key == plain.key, "defaults spelt out"
@@ -76,7 +154,7 @@ def test_a_key_depends_on_every_setting_and_the_photo_and_on_nothing_else():
         {"generation": {"seed": 1}}, {"generation": {"strength": 0.46}}, {"backend": "warp"}, {"strict": True},
         {"levers": {"vae_slicing": {}}}, {"model": {"device": "cpu"}}, {"gate": {"max_pose_error_deg": 14}},
     ]  # fmt: skip
-    keys = [cells(base=base)[0].key for base in changed] + [expand(experiment(), "1" * 64)[0].key]
+    keys = [cells(base=base)[0].key for base in changed] + [cells([BEA])[0].key]
     assert len({plain.key, *keys}) == len(keys) + 1
 
 
@@ -89,9 +167,10 @@ def test_keys_do_not_depend_on_key_order_or_process():
     (first,), (second,) = cells(base=one), cells(base=other)
     assert first.key == second.key and first.load_key == second.load_key
     code = (
-        "import json, sys; from sdaug.experiment import Experiment, expand\n"
+        "import json, sys; from sdaug.cells import Person; from sdaug.experiment import Experiment, expand\n"
         "e = Experiment(experiment='x', photo='astronaut', base=json.loads(sys.argv[1]))\n"
-        "(cell,) = expand(e, '0' * 64); print(cell.key, cell.load_key)"
+        "(cell,) = expand(e, [Person('ada', 'ada.png', '0' * 64)], lambda model: model.model_id)\n"
+        "print(cell.key, cell.load_key)"
     )
     for seed in ("1", "2"):
         done = subprocess.run(
@@ -99,14 +178,6 @@ def test_keys_do_not_depend_on_key_order_or_process():
             capture_output=True, text=True, check=True, env=os.environ | {"PYTHONHASHSEED": seed},
         )  # fmt: skip
         assert done.stdout.split() == [first.key, first.load_key]
-
-
-def test_a_run_finds_its_cell_by_the_same_key():
-    made = cells(grid={"generation.num_inference_steps": [2, 4], "levers.precision.dtype": ["float32", "bfloat16"]})
-    for cell in made:
-        elsewhere = cell.settings.model_copy(update={"generation": GenerationSettings(seed=99)})
-        assert cell_key(elsewhere, cell.settings.generation, PHOTO) == cell.key
-    assert cell_key(RunSettings(), GenerationSettings(), PHOTO) == cells()[0].key
 
 
 def test_cells_that_load_the_same_share_a_kernel():
@@ -216,7 +287,15 @@ def load(tmp_path, root, monkeypatch):
         ("experiment: [", "not valid YAML"),
         ("", "holds NoneType; expected a mapping"),
         ("- a", "holds list; expected a mapping"),
-        ({"experiment": "x"}, "setting 'photo' is missing"),
+        ({"experiment": "x"}, "expected either 'photo' or 'people', and not both"),
+        ({"experiment": "x", "photo": "astronaut", "people": "src"}, "expected either 'photo' or 'people'"),
+        ({"experiment": "x", "people": "nowhere"}, "people: 'nowhere' is no folder"),
+        ({"experiment": "x", "people": "src"}, "people: there is no photo in 'src'"),
+        ({"experiment": "x", "people": {"a": "astronaut", "b": "b.png"}}, "people: photo 'b.png' does not exist"),
+        (
+            {"experiment": "x", "photo": "astronaut", "seeds": [1], "grid": {"generation.seed": [2]}},
+            "'seeds' are given and 'grid' varies 'generation.seed'",
+        ),
         ({"experiment": "x", "photo": "astronaut", "gird": {}}, "unknown setting 'gird'; did you mean 'grid'"),
         ({"experiment": "x", "photo": "astronaut", "grid": [1]}, "setting 'grid' is"),
         ({"experiment": "x", "photo": "astronaut", "repeats": "twice"}, "setting 'repeats' is 'twice'"),

@@ -37,6 +37,24 @@ def processor() -> str:
     return names[0] if names else platform.machine()
 
 
+def device_class(device: str) -> str:
+    """What kind of machine computes on `device`, told without PyTorch: results of two kinds are not one result.
+
+    A CPU's name and how many cores it may use; of a GPU the board's name (Jetson), else what NVIDIA's driver calls the
+    first one.
+    """
+    if device.split(":")[0] != "cuda":
+        return f"{processor()} x {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()}"
+    board = Path("/proc/device-tree/model")
+    if board.is_file():
+        return board.read_text(encoding="utf-8").rstrip("\0")
+    for facts in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
+        for line in facts.read_text(encoding="utf-8").splitlines():
+            if line.startswith("Model:"):
+                return line.split(":", 1)[1].strip()
+    return "no GPU"
+
+
 def environment() -> dict[str, Any]:
     """Machine and package facts, JSON-able. Of the GPU only if PyTorch is already loaded."""
     torch = sys.modules.get("torch")

@@ -1,0 +1,136 @@
+"""One kernel of a sweep: a notebook executed for some calls, and a result for each of them whatever happens."""
+
+import json
+import logging
+import os
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sdaug.config import RunSettings
+from sdaug.run import RESULT, failed, write_result
+
+log = logging.getLogger("sdaug.sweep")
+
+BARREN = 2
+"""Kernels in a row that may die without a result before the calls that are left are given up."""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """What is to be run in one kernel; plain values only, so that it can be sent to another machine.
+
+    executed: path of the executed notebook. settings: of RunSettings, JSON-able. calls: as `Cell.call` has them. out:
+    the folder of the results.
+    """
+
+    name: str
+    notebook: str
+    executed: str
+    settings: dict[str, Any]
+    calls: tuple[dict[str, Any], ...]
+    out: str
+    repeats: int
+    show_images: bool
+
+
+def run_kernel(task: Kernel) -> Kernel:
+    """Executes the notebook for every call without a result and returns `task`; afterwards each call has one.
+
+    Where the kernel dies, the call it was at has failed, and a fresh kernel runs those after it.
+    """
+    out = Path(task.out)
+    left = [call for call in task.calls if _cleared(out / call["key"] / RESULT)]
+    barren = attempt = 0
+    while left:
+        attempt += 1
+        executed = _numbered(task.executed, attempt)
+        error, died = _execute(task, left, executed)
+        before, left = left, [call for call in left if not (out / call["key"] / RESULT).is_file()]
+        if not left:
+            break
+        barren = barren + 1 if len(left) == len(before) else 0
+        lost = left[:1] if died and barren < BARREN else left
+        status = "skipped" if error.startswith("LeverSkipped") else "failed"
+        log.warning("%s: %d of %d calls %s: %s", task.name, len(lost), len(task.calls), status, error)
+        for call in lost:
+            result = failed(call, RunSettings(**task.settings), status, error, notebook=Path(executed).name)
+            write_result(out / call["key"], result)
+        left = left[len(lost) :]
+    return task
+
+
+def _cleared(path: Path) -> bool:
+    """Whether there is no result at `path`; that of an earlier failure is taken away."""
+    if path.is_file() and json.loads(path.read_text(encoding="utf-8"))["status"] == "failed":
+        path.unlink()
+    return not path.exists()
+
+
+def execute(notebook: str, executed: str, parameters: dict[str, Any]) -> None:
+    """Runs a notebook in a fresh kernel; the executed copy is written whether or not it succeeds."""
+    import papermill
+    from traitlets.config import Config as Traits
+
+    # Socket files that only this user may open, instead of TCP ports: nobody else on the machine can read or drive the
+    # kernel. A folder for each, since all kernels would take the same name.
+    with tempfile.TemporaryDirectory(prefix="sdaug-") as sockets:
+        local = Traits({"KernelManager": {"transport": "ipc", "ip": str(Path(sockets) / "kernel")}})
+        papermill.execute_notebook(
+            notebook, executed, parameters, kernel_name="python3", progress_bar=False, config=local
+        )
+
+
+def without_pictures(notebook: Mapping[str, Any]) -> dict[str, Any]:
+    """A notebook's content without any output that is or holds an image."""
+    content = json.loads(json.dumps(notebook))
+    for cell in content["cells"]:
+        cell["outputs"] = [output for output in cell.get("outputs", []) if not _pictured(output)]
+        if cell["cell_type"] != "code":
+            del cell["outputs"]
+            cell.pop("attachments", None)
+    return content
+
+
+def _pictured(output: Mapping[str, Any]) -> bool:
+    data = output.get("data", {})
+    return any(kind.startswith("image/") for kind in data) or "data:image" in json.dumps(output)
+
+
+def _execute(task: Kernel, calls: Sequence[dict[str, Any]], executed: str) -> tuple[str, bool]:
+    """(what went wrong, or "", whether it was the kernel that died)."""
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+
+    parameters = {
+        "settings": task.settings,
+        "calls": list(calls),
+        "out": task.out,
+        "repeats": task.repeats,
+        "show_images": task.show_images,
+    }
+    try:
+        execute(task.notebook, executed, parameters)
+        return "the notebook ended without a result", False
+    except PapermillExecutionError as error:
+        return re.sub(r"\x1b\[[0-9;]*m", "", f"{error.ename}: {error.evalue}"), False
+    except (DeadKernelError, CellTimeoutError) as error:
+        return f"{type(error).__name__}: {error}", True
+    finally:
+        if not task.show_images and Path(executed).is_file():
+            _strip(Path(executed))
+
+
+def _strip(path: Path) -> None:
+    draft = path.with_name(path.name + ".part")
+    content = without_pictures(json.loads(path.read_text(encoding="utf-8")))
+    draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    os.replace(draft, path)
+
+
+def _numbered(executed: str, attempt: int) -> str:
+    path = Path(executed)
+    return executed if attempt == 1 else str(path.with_name(f"{path.stem}-{attempt}.ipynb"))

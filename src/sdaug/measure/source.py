@@ -1,0 +1,28 @@
+"""Which code makes and judges a picture, as one digest: a result belongs to it."""
+
+import functools
+import hashlib
+from importlib.metadata import version
+from pathlib import Path
+
+APART = {
+    "bench", "cells.py", "charts.py", "cli", "compare.py", "contact.py", "costmodel", "doctor.py", "enrol.py",
+    "enrolment", "evaluation", "executors.py", "experiment.py", "kernel.py", "models", "report.py", "service", "soak",
+    "statistics", "sweep.py", "templates", "tracking.py",
+}  # fmt: skip
+"""Of the package, what no picture, cost or judgement comes from. Weights have digests of their own."""
+
+
+@functools.cache
+def code_version() -> str:
+    """The package's version and the first 12 hex digits of a SHA-256 over its files but those `APART`.
+
+    A change to a report or a command line leaves it as it is; one to a comment in a lever does not.
+    """
+    package = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        name = path.relative_to(package)
+        if name.parts[0] not in APART:
+            digest.update(name.as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return f"{version('sdaug')}+{digest.hexdigest()[:12]}"

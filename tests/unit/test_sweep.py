@@ -1,0 +1,203 @@
+"""Sweeps on a notebook that stands in for the product: what fails is a result, what is finished never runs twice."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from sdaug.cells import Person
+from sdaug.executors import executor, loky, serial
+from sdaug.experiment import Experiment, ExperimentError, expand
+from sdaug.kernel import without_pictures
+from sdaug.sweep import Outcome, check_notebook, run_sweep, unfinished
+
+PARAMETERS = "settings = {}\ncalls = []\nout = '.'\nrepeats = 0\nshow_images = False"
+WORK = """
+import json, os, pathlib, signal, time
+from sdaug.record import write_json
+
+for call in calls:
+    folder = pathlib.Path(out) / call["key"]
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(pathlib.Path(out).parent / "ran.txt", "a") as log:
+        log.write(call["person"] + "\\n")
+    {trouble}
+    head = {{name: call[name] for name in ("key", "setting", "person")}}
+    write_json(folder / "result.json", head | {{"schema": "x", "seed": 0, "status": "finished", "settings": settings}})
+"""
+"""Of the product's notebook only what a sweep relies on: a result a call."""
+
+PEOPLE = [Person(name, f"{name}.png", str(i) * 64) for i, name in enumerate(("ada", "bea", "cleo", "dora"))]
+
+
+def notebook(*cells):
+    python = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    return nbformat.v4.new_notebook(cells=list(cells), metadata=python | {"language_info": {"name": "python"}})
+
+
+@pytest.fixture
+def made(tmp_path):
+    """make(trouble, **experiment): an experiment whose notebook does `trouble` in every call, and its cells."""
+
+    def make(trouble="pass", **content):
+        code = nbformat.v4.new_code_cell
+        parameters = code(PARAMETERS, metadata={"tags": ["parameters"]})
+        book = notebook(parameters, code(WORK.format(trouble=trouble)))
+        nbformat.write(book, tmp_path / "work.ipynb")
+        base = {"backend": "warp"}
+        given = {"experiment": "x", "photo": "astronaut", "notebook": str(tmp_path / "work.ipynb"), "base": base}
+        experiment = Experiment.model_validate(given | content)
+        return experiment, expand(experiment, PEOPLE)
+
+    return make
+
+
+def statuses(outcome: Outcome) -> dict[str, str]:
+    return {result["person"]: result["status"] for result in outcome.results}
+
+
+def ran(out: Path) -> list[str]:
+    return (out / "ran.txt").read_text().split()
+
+
+KILL = "if call['person'] == '{}': os.kill(os.getpid(), signal.SIGKILL)"
+
+
+def test_a_kernel_that_is_killed_costs_the_call_it_was_at_and_no_other(made, tmp_path):
+    experiment, cells = made(KILL.format("bea"))
+    outcome = run_sweep(experiment, cells, tmp_path / "out")
+    assert statuses(outcome) == {"ada": "finished", "bea": "failed", "cleo": "finished", "dora": "finished"}
+    (lost,) = [result for result in outcome.results if result["status"] == "failed"]
+    assert "DeadKernelError" in lost["error"] and (tmp_path / "out/notebooks" / lost["notebook"]).is_file()
+    assert sorted(ran(tmp_path / "out")) == ["ada", "bea", "cleo", "dora"]
+
+
+def test_what_failed_runs_again_and_what_is_finished_does_not(made, tmp_path):
+    experiment, cells = made(KILL.format("bea"))
+    run_sweep(experiment, cells, tmp_path / "out")
+    (tmp_path / "out" / "ran.txt").unlink()
+    experiment, _ = made()
+    assert set(statuses(run_sweep(experiment, cells, tmp_path / "out")).values()) == {"finished"}
+    assert ran(tmp_path / "out") == ["bea"]
+
+
+def test_kernels_that_die_at_once_are_not_started_for_ever(made, tmp_path):
+    experiment, cells = made("os.kill(os.getpid(), signal.SIGKILL)")
+    outcome = run_sweep(experiment, cells, tmp_path / "out")
+    assert set(statuses(outcome).values()) == {"failed"} and len(ran(tmp_path / "out")) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [("RuntimeError('out of luck')", "failed"), ("LeverSkipped('no GPU')", "skipped")]
+)
+def test_an_error_while_loading_is_every_calls_result(made, tmp_path, error, status):
+    trouble = f"class LeverSkipped(Exception): pass\n    raise {error}"
+    experiment, cells = made(trouble)
+    outcome = run_sweep(experiment, cells, tmp_path / "out")
+    assert set(statuses(outcome).values()) == {status} and ran(tmp_path / "out") == ["ada"]
+    assert all(result["error"] == error.replace("('", ": ").replace("')", "") for result in outcome.results)
+    assert outcome.failed == (4 if status == "failed" else 0)
+
+
+def test_settings_that_load_differently_have_a_kernel_each_and_one_failing_leaves_the_other(made, tmp_path):
+    trouble = "assert settings['strict'] is False"
+    experiment, cells = made(trouble, grid={"strict": [True, False]})
+    outcome = run_sweep(experiment, cells, tmp_path / "out")
+    assert sorted(result["status"] for result in outcome.results) == ["failed"] * 4 + ["finished"] * 4
+    assert len(list((tmp_path / "out/notebooks").glob("*.ipynb"))) == 2
+
+
+def test_progress_counts_cells(made, tmp_path):
+    experiment, cells = made(grid={"strict": [True, False]})
+    seen = []
+    run_sweep(experiment, cells, tmp_path / "out", lambda *state: seen.append(state))
+    assert [(done, total) for done, total, _ in seen] == [(4, 8), (8, 8)]
+    assert {what for _, _, what in seen} == {"strict True", "strict False"}
+
+
+def test_pictures_stay_out_of_notebooks_unless_they_may_be_shown(made, tmp_path):
+    picture = "from IPython.display import display, Image; display(Image(data=bytes(40), format='png'), 'words')"
+    for show in (False, True):
+        experiment, cells = made(picture, log_images=show)
+        out = tmp_path / f"out-{show}"
+        run_sweep(experiment, cells, out)
+        (book,) = (out / "notebooks").glob("*.ipynb")
+        assert ("image/png" in book.read_text()) is show and "words" in book.read_text()
+
+
+def test_a_notebook_without_pictures_keeps_everything_else():
+    outputs = [
+        {"output_type": "display_data", "data": {"image/jpeg": "AA=="}},
+        {"output_type": "display_data", "data": {"text/html": "<img src='data:image/png;base64,AA'>"}},
+        {"output_type": "stream", "name": "stdout", "text": "kept"},
+    ]
+    cells = [{"cell_type": "code", "source": "1", "outputs": outputs}, {"cell_type": "markdown", "source": "m"}]
+    bare = without_pictures({"cells": cells, "nbformat": 4})
+    assert bare["cells"] == [cells[0] | {"outputs": outputs[2:]}, cells[1]] and bare["nbformat"] == 4
+    assert len(outputs) == 3, "what was given is not changed"
+
+
+def test_a_notebook_that_takes_something_else_is_refused(made, tmp_path):
+    code = nbformat.v4.new_code_cell("settings = {}\nphotos = []", metadata={"tags": ["parameters"]})
+    nbformat.write(notebook(code), tmp_path / "other.ipynb")
+    with pytest.raises(ExperimentError, match=r"missing \['calls'.*unknown \['photos'\]"):
+        check_notebook(str(tmp_path / "other.ipynb"))
+
+
+# -- killed
+
+
+SWEEP = """
+import sys, json; from pathlib import Path
+from sdaug.cells import Person
+from sdaug.experiment import Experiment, expand
+from sdaug.sweep import run_sweep
+
+people = [Person(name, f"{name}.png", str(i) * 64) for i, name in enumerate(("ada", "bea", "cleo", "dora"))]
+experiment = Experiment(**json.loads(sys.argv[1]))
+run_sweep(experiment, expand(experiment, people), Path(sys.argv[2]))
+"""
+
+
+def test_a_sweep_killed_in_the_middle_loses_the_cell_in_flight_at_most(made, tmp_path):
+    experiment, cells = made("time.sleep(0.5)", grid={"strict": [True, False]})
+    out = tmp_path / "out"
+    process = subprocess.Popen([sys.executable, "-c", SWEEP, experiment.model_dump_json(), str(out)])
+    until = time.monotonic() + 60
+    while len(list(out.glob("cells/*/result.json"))) < 2 and time.monotonic() < until:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    time.sleep(2.5)  # its kernel notices that its parent is gone
+    before = {path: path.read_bytes() for path in out.glob("cells/*/result.json")}
+    assert 2 <= len(before) < 8 and all(json.loads(content)["status"] == "finished" for content in before.values())
+    assert len(unfinished(cells, out)) == 8 - len(before)
+    outcome = run_sweep(experiment, cells, out)
+    assert {result["status"] for result in outcome.results} == {"finished"}
+    assert all(path.read_bytes() == content for path, content in before.items())
+    assert 8 <= len(ran(out)) <= 9, "at most the cell in flight ran twice"
+
+
+# -- executors
+
+
+@pytest.mark.parametrize("run", [serial, lambda function, tasks: loky(function, tasks, jobs=2)], ids=["serial", "loky"])
+def test_every_executor_runs_every_task_once(run):
+    assert sorted(run(os.path.basename, [f"/a/{i}" for i in range(7)])) == [str(i) for i in range(7)]
+
+
+def test_loky_runs_kernels(made, tmp_path):
+    experiment, cells = made(grid={"strict": [True, False]})
+    outcome = run_sweep(experiment, cells, tmp_path / "out", executor=executor("loky", jobs=2))
+    assert len(outcome.results) == 8 and {result["status"] for result in outcome.results} == {"finished"}
+
+
+def test_an_unknown_executor_names_those_there_are():
+    with pytest.raises(ValueError, match="unknown executor 'ray'; there are: serial, loky, dask"):
+        executor("ray")

@@ -1,6 +1,6 @@
 # Every target does its own set-up: `make demo` on a machine with Python and a package registry is enough.
 # Another Python: `PYTHON=python3.12 make install`. Without PYTHON, an existing .venv keeps the Python it was made with.
-.PHONY: install demo test test-core test-notebooks check soak lab constraints
+.PHONY: install demo test test-core test-notebooks test-browser check soak lab constraints jetson jetson-check
 .DELETE_ON_ERROR:
 
 ifeq ($(origin PYTHON),undefined)
@@ -49,6 +49,10 @@ test-notebooks: $(STAMP)
 	$(BIN)/python -m pytest --nbval --nbval-current-env build/smoke/notebooks \
 	  $(addprefix build/smoke/,compare.ipynb truth.ipynb gain.ipynb)
 
+# The report in a real Chromium, from SDAUG_CHROMIUM or PATH; without one every test is skipped and says so.
+test-browser: $(STAMP)
+	$(BIN)/python -m pytest tests/browser
+
 check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -59,6 +63,38 @@ check: $(STAMP)
 # The long proofs, of which `make test` runs a small version each; about a quarter of an hour.
 soak: $(STAMP)
 	$(BIN)/python -m sdaug.soak --out experiments/results/soak.json
+
+# On a Jetson, after `sdaug models pull`: is it ready, every setting swept, measured beside predicted, report, bundle.
+# docs/jetson.md. Another board or power mode: make jetson JETSON=orin-nx-16:25W
+JETSON ?= orin-agx-64
+JETPACK := $(if $(filter 3.10,$(PY)),jp61,jp72)
+TORCH_INDEX ?= https://pypi.jetson-ai-lab.io/jp6/cu126
+JETSON_STAMP := .venv/installed-$(JETPACK)
+JETSON_OUT := build/jetson
+
+jetson: $(JETSON_STAMP)
+	mkdir -p $(JETSON_OUT)
+	$(SDAUG) doctor
+	$(SDAUG) plan experiments/jetson.yaml --device $(JETSON) --json > $(JETSON_OUT)/plan.json
+	-$(SDAUG) sweep experiments/jetson.yaml --out $(JETSON_OUT)
+	-$(SDAUG) bench predict experiments/jetson.yaml --device $(JETSON) --json > $(JETSON_OUT)/predicted.json
+	$(SDAUG) report experiments/jetson.yaml --results $(JETSON_OUT) --out $(JETSON_OUT)/report.html
+	$(SDAUG) enrol astronaut --subject jetson-subject --chosen $(JETSON_OUT)/chosen.json --out $(JETSON_OUT)/enrolment --overwrite
+	$(SDAUG) verify $(JETSON_OUT)/enrolment
+
+# torch first and alone, from the vendor; the overrides keep every other package from bringing PyPI's.
+$(JETSON_STAMP): pyproject.toml constraints/jetson-$(JETPACK).txt scripts/jetson_resolve.py
+	test -e $@ || $(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet $(UV)
+	$(BIN)/uv pip install --python $(BIN)/python --index-url $(TORCH_INDEX) --no-deps torch torchvision
+	$(BIN)/python scripts/jetson_resolve.py --overrides > .venv/overrides.txt
+	$(BIN)/uv pip install --python $(BIN)/python --constraints constraints/jetson-$(JETPACK).txt \
+	  --override .venv/overrides.txt --editable .
+	touch $@
+
+# Without a Jetson: are there wheels for everything that it needs but torch?
+jetson-check: $(STAMP)
+	$(BIN)/python scripts/jetson_resolve.py --check
 
 lab: $(STAMP)
 	$(BIN)/jupyter lab --notebook-dir notebooks

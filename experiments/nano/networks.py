@@ -30,7 +30,7 @@ def new_vae() -> Any:
     return _diffusers().AutoencoderKL(
         block_out_channels=(16, 32, 64, 80),
         layers_per_block=1,
-        norm_num_groups=8,
+        norm_num_groups=2,  # of 8 channels and more: groups of two lose the colour that a whole picture has
         latent_channels=LATENT_CHANNELS,
         sample_size=512,
         down_block_types=("DownEncoderBlock2D",) * 4,

@@ -100,7 +100,8 @@ def vectors(faces: Path, names: list[str]) -> torch.Tensor:
             pixels = np.ascontiguousarray(cv2.flip(pixels, 1))
         face = pack.largest(pixels)
         assert face is not None, photo
-        known[photo] = pack.recognisers[0].embed(pixels, face)
+        vector = pack.recognisers[0].embed(pixels, face)
+        known[photo] = vector / np.linalg.norm(vector)
     return torch.from_numpy(np.stack([known[name.rsplit("_", 1)[0]] for name in names])).float()
 
 

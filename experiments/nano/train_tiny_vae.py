@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from networks import new_tiny_vae, new_vae
-from pictures import Crops, differences
+from pictures import Crops, colour, differences
 from prepare import PEOPLE
 from training import Training, begun, trained
 
@@ -42,7 +42,8 @@ def main() -> None:
                 latents = vae.encode(pictures).latent_dist.mean * factor
             made = tiny.decode(latents, return_dict=False)[0].float()
             own = tiny.encode(pictures).latents.float()
-        return differences(made - pictures) | {"latents": (own - latents).abs().mean()}
+        error = made - pictures
+        return differences(error) | {"colour": colour(error), "latents": (own - latents).abs().mean()}
 
     training.run(step, asked.seed)
 

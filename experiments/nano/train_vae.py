@@ -10,23 +10,21 @@ from pathlib import Path
 import numpy as np
 import torch
 from networks import new_vae
-from pictures import Crops, differences
+from pictures import Crops, colour, differences
 from prepare import PEOPLE
 from training import Training, begun
 
 
 def losses(vae: torch.nn.Module, crops: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
-    """crops: (B, 3, S, S) float32 -1..1. Absolute error at four scales, of edges and of colour (of faces the smallest
-    part, and left out for long without); a little Kullback-Leibler divergence, which makes the decoder bear latents
-    that are not quite right."""
+    """crops: (B, 3, S, S) float32 -1..1. Error at four scales, of edges and of colour; a little Kullback-Leibler
+    divergence, which makes the decoder bear latents that are not quite right."""
     with torch.autocast("cpu", torch.bfloat16):
         spread = vae.encode(crops).latent_dist
         noise = torch.randn(spread.mean.shape, generator=generator)
         made = vae.decode(spread.mean + spread.std * noise, return_dict=False)[0].float()
     parts = {"kl": 1e-3 * 0.5 * (spread.mean**2 + spread.var - 1 - spread.logvar).float().mean()}
     error = made - crops
-    parts["colour"] = (error[:, ::2] - error[:, 1:2]).abs().mean()
-    return parts | differences(error)
+    return parts | differences(error) | {"colour": colour(error)}
 
 
 def main() -> None:

@@ -241,7 +241,8 @@ class GenerativeAugmentor:
         kind = self.settings.model.drawn_control
         jobs = [Job(i, view, control_image(view.landmarks, len(view.image), kind)) for i, view in enumerate(views)]
         steered = diffusion.generator.adapters.embedding_dim is not None
-        identity = diffusion.generator.identity(own) if steered else None
+        # An adapter wants unit length, which ArcFace's vectors have and dlib's have not.
+        identity = diffusion.generator.identity(own / np.linalg.norm(own)) if steered else None
         if diffusion.fit is not None:
             generation = generation.model_copy(update={"batch_size": diffusion.fit.batch_size})
         return Batches(diffusion.generator, jobs, generation, identity, self.settings.strict)

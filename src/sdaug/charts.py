@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from sdaug.report import Sweep
+    from sdaug.results import Sweep
 
 _COLOURS = ("#0b5fa5", "#b3470b", "#2f7d32", "#7a3b9e", "#8a6d00", "#00796b", "#ad1457", "#455a64")
 

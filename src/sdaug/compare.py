@@ -157,11 +157,21 @@ def table(results: Sequence[Mapping[str, Any]], varied: Mapping[str, Mapping[str
     return pd.DataFrame(rows)
 
 
-def choose(results: Sequence[Mapping[str, Any]]) -> Choice:
-    """The fastest setting, per angle, whose every cell was finished and had its raw output accepted at every angle.
+def choose(
+    results: Sequence[Mapping[str, Any]],
+    keeps_quality: Callable[[str], bool] | None = None,
+    budget_gb: float | None = None,
+) -> Choice:
+    """The fastest setting, per angle, of which every cell was finished and which passes; ties go to fewer levers.
 
-    Ties go to fewer levers.
+    keeps_quality: whether the setting with that key surely keeps the baseline's quality, which is what passing means;
+    None where too few people were turned for such a claim: then the raw output of every cell must have been accepted at
+    every angle. budget_gb: GB of 10^9 bytes that the peak may have, allocated on the GPU, or resident where there is
+    none.
     """
+    passed = "surely kept 99 % of the baseline's quality"
+    if keeps_quality is None:
+        passed = "had their raw output accepted at every angle"
     whole = {key: cells for key, cells in by_setting(results).items() if all(c["status"] == "finished" for c in cells)}
     passing = []
     for key, cells in whole.items():
@@ -169,13 +179,21 @@ def choose(results: Sequence[Mapping[str, Any]]) -> Choice:
         speed = figures["latency.per_angle_p50_s"]
         if speed is None:
             speed = float(np.median([c["latency_s"]["first_call"] / len(c["record"]["angles"]) for c in cells]))
-        if figures["raw.accepted"] == figures["angles"]:
+        ok = figures["raw.accepted"] == figures["angles"] if keeps_quality is None else keeps_quality(key)
+        if ok and _within(figures, budget_gb):
             passing.append((speed, len(settings["levers"]), key, settings["backend"]))
+    if budget_gb is not None:
+        passed += f" within {budget_gb:g} GB"
     if not passing:
-        return Choice(None, f"no setting chosen: none of {len(whole)} had its raw output accepted at every angle")
+        return Choice(None, f"no setting chosen: of {len(whole)}, none {passed}")
     speed, _, key, backend = min(passing)
     return Choice(
         key,
-        f"{len(passing)} of {len(whole)} settings had their raw output accepted at every angle; "
+        f"{len(passing)} of {len(whole)} settings {passed}; "
         f"this one ({backend}) was the fastest at {speed:.3f} s an angle",
     )
+
+
+def _within(figures: Mapping[str, float | None], budget_gb: float | None) -> bool:
+    peak = figures["memory.cuda_allocated_peak_bytes"] or figures["memory.resident_peak_bytes"]
+    return budget_gb is None or (peak is not None and peak <= budget_gb * 1e9)

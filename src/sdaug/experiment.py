@@ -28,9 +28,10 @@ class Experiment(Config):
     photo: of the one person; people: a folder with a photo of each, or name -> photo. seeds: every setting runs with
     each of them; none are given: with its own. base: settings all cells share (see RunSettings). grid: dotted setting
     -> values; their Cartesian product. also: further settings outside the grid, each laid over `base`. baseline: dotted
-    settings of the one that others are compared with; none are given: the first. subject: whom the chosen setting is to
-    enrol. repeats: timed calls after the first. log_images: whether faces, names and vectors may go to MLflow and into
-    executed notebooks.
+    settings of the one that others are compared with; none are given: the first. budget_gb: what the chosen setting's
+    peak may be, in GB of 10^9 bytes, allocated on the GPU, or resident where there is none. subject: whom the chosen
+    setting is to enrol. repeats: timed calls after the first. log_images: whether faces, names and vectors may go to
+    MLflow and into executed notebooks.
     """
 
     experiment: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -46,6 +47,7 @@ class Experiment(Config):
     grid: dict[str, list[Any]] = {}
     also: list[dict[str, Any]] = []
     baseline: dict[str, Any] = {}
+    budget_gb: float | None = Field(default=None, gt=0)
 
     @model_validator(mode="after")
     def _of_somebody(self) -> "Experiment":

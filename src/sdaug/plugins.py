@@ -32,22 +32,34 @@ def load(package: str, name: str, options: dict[str, Any] | None = None) -> Any:
     >>> load("sdaug.levers", "precision", {"dtype": "bfloat16"})
     Precision(dtype='bfloat16')
     """
-    abstract = _abstract_class(package)
-    kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", abstract.__name__.removeprefix("Abstract")).lower()
-    known = names(package)
-    if name not in known:
-        raise PluginError(f"unknown {kind} {name!r}; {nearest(name, known)}")
-    plugin = _final_class(f"{package}.{name}", abstract)
+    configured = plugin(package, name)
     try:
-        return plugin(**(options or {}))
+        return configured(**(options or {}))
     except ValidationError as error:
         first = error.errors()[0]
         option = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            problem = f"unknown option {option!r}; {nearest(option, list(plugin.model_fields))}"
+            problem = f"unknown option {option!r}; {nearest(option, list(configured.model_fields))}"
         else:
             problem = f"option {option!r} is {first['input']!r}: {first['msg']}"
-        raise PluginError(f"{kind} {name!r}: {problem}") from error
+        raise PluginError(f"{_kind(package)} {name!r}: {problem}") from error
+
+
+def plugin(package: str, name: str) -> Any:
+    """The class of the plug-in `name` of `package`. Raises `PluginError`.
+
+    >>> plugin("sdaug.levers", "precision").__name__
+    'Precision'
+    """
+    known = names(package)
+    if name not in known:
+        raise PluginError(f"unknown {_kind(package)} {name!r}; {nearest(name, known)}")
+    return _final_class(f"{package}.{name}", _abstract_class(package))
+
+
+def _kind(package: str) -> str:
+    """What the plug-ins of a package are called, from its abstract class's name."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", _abstract_class(package).__name__.removeprefix("Abstract")).lower()
 
 
 def _abstract_class(package: str) -> type:

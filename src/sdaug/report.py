@@ -2,94 +2,17 @@
 
 import base64
 import io
-import json
 import os
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sdaug.cells import named, setting_text, short
+from sdaug.cells import setting_text, short
 from sdaug.charts import latency_against_similarity
-from sdaug.compare import Choice, by_setting, raw_outcome, setting_metrics, table
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """A sweep read back from its folder. table: one row a setting, index = its key; varied: what each varies."""
-
-    folder: Path
-    experiment: dict[str, Any]
-    results: tuple[dict[str, Any], ...]
-    varied: dict[str, dict[str, Any]]
-    choice: Choice
-    table: "pd.DataFrame"
-
-    @property
-    def finished_keys(self) -> list[str]:
-        """The settings of which at least one cell is finished."""
-        done = (result["setting"] for result in self.results if result["status"] == "finished")
-        return list(dict.fromkeys(done))
-
-    @property
-    def recogniser(self) -> str:
-        """The pack's own recogniser."""
-        first = next(result for result in self.results if result["status"] == "finished")
-        return first["record"]["pack"]["recognisers"][0]
-
-    @property
-    def refusals(self) -> "pd.DataFrame":
-        """How often each reason was given, raw and final apart."""
-        import pandas as pd
-
-        rows = []
-        for key, cells in by_setting(self.results).items():
-            finished = [cell for cell in cells if cell["status"] == "finished"]
-            angles = [(angle, cell["settings"]["backend"]) for cell in finished for angle in cell["record"]["angles"]]
-            stages = {"raw": [raw_outcome(*angle) for angle in angles], "final": [angle for angle, _ in angles]}
-            for stage, outcomes in stages.items():
-                counts = Counter(reason for outcome in outcomes if outcome for reason in outcome["reasons"])
-                rows += [{"key": key, "stage": stage, "reason": r, "angles": n} for r, n in sorted(counts.items())]
-        return pd.DataFrame(rows, columns=["key", "stage", "reason", "angles"])
-
-    @property
-    def people(self) -> list[str]:
-        return list(dict.fromkeys(result["person"] for result in self.results))
-
-    def load_name(self, key: str) -> str:
-        """The load-time part of a setting in a few words."""
-        return named({k: v for k, v in self.varied[key].items() if not k.startswith("generation.")})
-
-    def name(self, key: str) -> str:
-        """Everything a setting varies, in a few words."""
-        return named(self.varied[key])
-
-
-def setting(settings: Mapping[str, Any], dotted: str) -> Any:
-    """The value at `a.b.c` in nested settings, None where there is nothing."""
-    for part in dotted.split("."):
-        if not isinstance(settings, Mapping) or part not in settings:
-            return None
-        settings = settings[part]
-    return settings
-
-
-def read_sweep(folder: Path) -> Sweep:
-    """The sweep in `folder`; raises FileNotFoundError if none was run there."""
-    index = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))
-    varied = {setting["key"]: setting["varied"] for setting in index["settings"]}
-    results = tuple(
-        json.loads((folder / "cells" / cell["key"] / "result.json").read_text(encoding="utf-8"))
-        for cell in index["cells"]
-    )
-    chosen = json.loads((folder / "chosen.json").read_text(encoding="utf-8"))
-    choice = Choice(chosen["key"], chosen["why"])
-    return Sweep(folder, index["experiment"], results, varied, choice, table(results, varied).set_index("key"))
+from sdaug.compare import by_setting, setting_metrics
+from sdaug.evidence import ALIKE, FIGURES
+from sdaug.results import Sweep, setting
+from sdaug.statistics.claims import Estimate
 
 
 def write_report(sweep: Sweep, out: Path) -> Path:
@@ -103,6 +26,11 @@ def write_report(sweep: Sweep, out: Path) -> Path:
         sweep=sweep,
         columns=_columns(sweep),
         rows=_rows(sweep),
+        compared=_compared(sweep) if sweep.finished_keys else [],
+        alike_wanted=ALIKE,
+        poses=_poses(sweep) if sweep.finished_keys else [],
+        points=_points(sweep),
+        script=(files("sdaug") / "templates/pareto.js").read_text(encoding="utf-8"),
         chart=_chart(sweep) if sweep.finished_keys else "",
         sheets=_sheets(sweep) if sweep.experiment["log_images"] else [],
         failures=[result for result in sweep.results if result["status"] != "finished"],
@@ -144,6 +72,62 @@ def _rows(sweep: Sweep) -> list[dict[str, Any]]:
         settings = [(short(name), setting_text(setting(cells[key][0]["settings"], name))) for name in names]
         rows.append({"key": key, "settings": settings, "figures": figures, "chosen": key == sweep.choice.key})
     return rows
+
+
+def _compared(sweep: Sweep) -> list[dict[str, Any]]:
+    """A row a setting and figure: how it differs from the baseline and what may be claimed of that."""
+    found = sweep.evidence
+    rows = []
+    for key in found.alike:
+        for figure in FIGURES if key != found.baseline else ():
+            one = found.comparisons[figure][key]
+            rows.append(
+                {
+                    "key": key, "name": sweep.name(key), "figure": figure, "people": len(one.pairs.people),
+                    "rows": one.pairs.rows, "dropped": one.pairs.baseline_dropped + one.pairs.setting_dropped,
+                    "difference": _interval(one.difference), "kept": _interval(one.kept.share),
+                    "verdict": one.kept.verdict, "p": one.p_holm, "detectable": one.detectable,
+                    "alike": found.alike[key],
+                }
+            )  # fmt: skip
+    return rows
+
+
+def _interval(estimate: Any) -> str:
+    """An estimate with its interval, or why there is none."""
+    if isinstance(estimate, Estimate):
+        return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
+    return estimate.why
+
+
+def _poses(sweep: Sweep) -> list[dict[str, Any]]:
+    """A row a pose, of the baseline and of the chosen setting: angles, share accepted, similarity."""
+    shown = list(dict.fromkeys(key for key in (sweep.baseline, sweep.choice.key) if key in sweep.finished_keys))
+    by_pose = sweep.by_pose
+    poses = dict.fromkeys(tuple(pose) for key, *pose in by_pose.index if key in shown)
+    known = set(by_pose.index)
+    return [
+        {"pose": pose, "figures": [by_pose.loc[(key, *pose)] if (key, *pose) in known else None for key in shown]}
+        for pose in poses
+    ]
+
+
+def _points(sweep: Sweep) -> list[dict[str, Any]]:
+    """What the chart shows, a point a setting; only settings of which everything is known."""
+    front = set(sweep.front)
+    points = []
+    for row in _rows(sweep):
+        figures, peak = row["figures"], row["figures"]["memory.cuda_allocated_peak_bytes"]
+        values = {
+            "seconds an angle": figures["latency.per_angle_p50_s"],
+            "peak, GB": (peak or figures["memory.resident_peak_bytes"] or 0) / 1e9,
+            "raw similarity": figures[f"raw.similarity.{sweep.recogniser}"],
+            "raw accepted, share": figures["raw.accepted"] / figures["angles"],
+        }
+        if all(value is not None for value in values.values()):
+            point = {"name": sweep.name(row["key"]), "chosen": row["chosen"], "front": row["key"] in front}
+            points.append(point | {"values": {name: round(value, 5) for name, value in values.items()}})
+    return points
 
 
 def _figure_text(value: Any, column: str) -> str:

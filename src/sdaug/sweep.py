@@ -4,12 +4,13 @@ import hashlib
 import itertools
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sdaug.cells import Cell, named
 from sdaug.compare import Choice, by_setting, choose
+from sdaug.evidence import evidence
 from sdaug.executors import Executor, serial
 from sdaug.experiment import Experiment, ExperimentError, baseline_key
 from sdaug.kernel import Kernel, execute, run_kernel
@@ -132,7 +133,11 @@ def finish(experiment: Experiment, outcome: Outcome, out: Path, root: Path, trac
     if done.is_file() and json.loads(done.read_text(encoding="utf-8")) == summary:
         chosen = json.loads(noted.read_text(encoding="utf-8"))
         return Choice(chosen["key"], chosen["why"])
-    choice = choose(outcome.results)
+    found = evidence(outcome.results, baseline_key(experiment, outcome.cells), out / "cells")
+    keeps = None if found.no_claim else found.passes
+    choice = choose(outcome.results, keeps, experiment.budget_gb)
+    if found.no_claim:
+        choice = replace(choice, why=f"{choice.why}; of people at large {found.no_claim.why}")
     settings = None if choice.key is None else by_setting(outcome.results)[choice.key][0]["settings"]
     write_json(noted, {"key": choice.key, "why": choice.why, "settings": settings})
     execute(COMPARE, str(out / "compare.ipynb"), {"results": str(out.resolve()), "show_images": experiment.log_images})

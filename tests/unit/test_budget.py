@@ -153,10 +153,10 @@ def test_what_the_count_does_not_know_is_said(sizes):
         {
             "pack": "buffalo_l",
             "model": {"face_id": {}, "safety_checker": "on"},
-            "levers": HALF | {"attention_slicing": {}},
+            "levers": HALF | {"cuda_graphs": {}},
         }
     )
-    assert fit(9, settings).not_counted == ("attention_slicing", "face_id", "safety_checker")
+    assert fit(9, settings).not_counted == ("cuda_graphs", "face_id", "safety_checker")
 
 
 def test_a_budget_that_nothing_fits_is_an_error_with_the_least_there_can_be(sizes):

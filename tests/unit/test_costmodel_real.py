@@ -14,7 +14,7 @@ from sdaug.config import GenerationSettings
 from sdaug.costmodel.architecture import build
 from sdaug.costmodel.count import counting
 from sdaug.costmodel.memory import Plan, allocated_peak
-from sdaug.costmodel.parts import split_controlnet
+from sdaug.costmodel.networks import split_controlnet
 from sdaug.diffusion.generator import DiffusionGenerator, Job
 from sdaug.diffusion.load import assemble
 from sdaug.diffusion.random_model import random_components

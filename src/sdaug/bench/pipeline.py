@@ -153,7 +153,7 @@ def bench_pipeline(
     pipe = stock_pipeline(parts, device)
     generator = _ours(parts, levers, device)
     tiny = _with_tiny_vae(generator)
-    jobs = [_job(size, index) for index in range(max(batches.same_settings, batches.quick))]
+    jobs = [any_job(size, index) for index in range(max(batches.same_settings, batches.quick))]
     same = STOCK.model_copy(update={"num_inference_steps": steps, "size": size})
     quick = recipe("quick", size)
     theirs: list[Picture] = []
@@ -311,7 +311,7 @@ def _decoded(seen: Forwards) -> Any:
     return answer.float().cpu()
 
 
-def _job(size: int, index: int) -> Job:
+def any_job(size: int, index: int) -> Job:
     """A picture of nothing in particular, all of it to be made: what it shows costs nothing."""
     rng = np.random.default_rng(index)
     image, control = (rng.integers(0, 256, (size, size, 3), dtype=np.uint8) for _ in range(2))

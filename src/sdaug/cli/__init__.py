@@ -15,8 +15,11 @@ COMMANDS = {
     "report": "One self-contained HTML page about a sweep.",
     "evaluate": "Is the view right?",
     "bench": "How fast is it here?",
+    "plan": "How fast, how large on a machine that need not be here?",
     "engine": "UNet and ControlNet as ONNX graphs.",
     "models": "Weights: list, fetch, check.",
+    "serve": "The enrolment API and its admin page.",
+    "keys": "API keys of the service.",
     "doctor": "Is this machine ready?",
 }
 

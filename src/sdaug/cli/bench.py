@@ -7,6 +7,7 @@ from typing import Any
 import click
 from tqdm import tqdm
 
+from sdaug.cli.bench_predict import predict
 from sdaug.cli.options import open_photo, pack_failure, pack_option, refusal
 
 
@@ -148,6 +149,9 @@ def configurations(
         click.echo(json.dumps(report | {"rows": rows_json, "environment": environment()}, indent=2))
         return
     click.echo(table(rows))
+
+
+command.add_command(predict)
 
 
 def _advance(bar: Any, done: int, total: int) -> None:

@@ -14,7 +14,8 @@ from sdaug.cli.options import out_folder
 def command(experiment: str, out: str, results: str | None) -> None:
     """One self-contained page about EXPERIMENT: an experiment file, or the name of one."""
     from sdaug.experiment import ExperimentError, read_experiment
-    from sdaug.report import read_sweep, write_report
+    from sdaug.report import write_report
+    from sdaug.results import read_sweep
 
     name = experiment
     if Path(experiment).is_file():

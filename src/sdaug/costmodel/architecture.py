@@ -1,13 +1,20 @@
-"""The full-size networks of Stable Diffusion 1.5 and its ControlNet, as constructor arguments.
+"""The networks that are counted, as constructor arguments: SD1.5's and its ControlNet's, or a model folder's own.
 
 Cost does not depend on weights, so these stand for the real ones wherever something is counted or timed.
 """
 
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal, get_args
 
 Part = Literal["unet", "controlnet", "vae", "tiny_vae", "text_encoder"]
 
 PARTS: tuple[Part, ...] = get_args(Part)
+
+SD15 = ""
+"""Full-size Stable Diffusion 1.5, where `networks` is asked for."""
 
 _BLOCKS: dict[str, Any] = dict(
     block_out_channels=(320, 640, 1280, 1280),
@@ -59,41 +66,79 @@ _CONFIGURATIONS: dict[Part, dict[str, Any]] = {
 }
 
 
-def build(part: Part, *, device: str = "meta", dtype: Any = None) -> Any:
+@dataclass(frozen=True)
+class Dimensions:
+    """What the inputs of a model's networks measure.
+
+    latents: channels of a latent. hint: channels of what ControlNet's hint network makes. prompt: features of a token.
+    """
+
+    latents: int
+    hint: int
+    prompt: int
+
+
+def described(configurations: Mapping[str, Mapping[str, Any]]) -> str:
+    """A model's networks as one word that can be compared and kept: canonical JSON of the `config.json` of each part.
+
+    Parts that are left out are SD1.5's. Raises ValueError for a part that is none of PARTS.
+
+    >>> described({})
+    ''
+    """
+    unknown = [part for part in configurations if part not in PARTS]
+    if unknown:
+        raise ValueError(f"unknown network {unknown[0]!r}; there are: {', '.join(PARTS)}")
+    return json.dumps(configurations, sort_keys=True, separators=(",", ":")) if configurations else SD15
+
+
+@cache
+def dimensions(networks: str = SD15) -> Dimensions:
+    """Of the inputs of `networks`.
+
+    >>> dimensions()
+    Dimensions(latents=4, hint=320, prompt=768)
+    """
+    unet = _configuration("unet", networks)
+    return Dimensions(unet["in_channels"], unet["block_out_channels"][0], unet["cross_attention_dim"])
+
+
+def build(part: Part, *, device: str = "meta", dtype: Any = None, networks: str = SD15) -> Any:
     """One network in evaluation mode, its weights as its class initialises them.
 
     device: "meta" holds no weights and takes no memory; "cpu" and "cuda" hold real random ones, drawn from torch's
     global generator. A ControlNet's output layers are zero, as in an untrained one. dtype: a torch.dtype, float32 where
-    not given. Raises ValueError for a name that is none of PARTS.
+    not given. networks: from `described`. Raises ValueError for a name that is none of PARTS.
     """
     import torch
 
     if part not in _CONFIGURATIONS:
         raise ValueError(f"unknown network {part!r}; there are: {', '.join(PARTS)}")
     with torch.device(device):
-        network = _CLASSES[part](_CONFIGURATIONS[part])
+        network = _made(part, _configuration(part, networks))
     return torch.nn.Module.to(network, dtype=dtype or torch.float32).eval()
 
 
-def _diffusers(name: str) -> Any:
-    def made(configuration: dict[str, Any]) -> Any:
-        import diffusers
-
-        return getattr(diffusers, name)(**configuration)
-
-    return made
+def _configuration(part: Part, networks: str) -> dict[str, Any]:
+    own = json.loads(networks).get(part) if networks else None
+    return _CONFIGURATIONS[part] if own is None else own
 
 
-def _text_encoder(configuration: dict[str, Any]) -> Any:
-    import transformers
-
-    return transformers.CLIPTextModel(transformers.CLIPTextConfig(**configuration))
-
-
-_CLASSES: dict[Part, Any] = {
-    "unet": _diffusers("UNet2DConditionModel"),
-    "controlnet": _diffusers("ControlNetModel"),
-    "vae": _diffusers("AutoencoderKL"),
-    "tiny_vae": _diffusers("AutoencoderTiny"),
-    "text_encoder": _text_encoder,
+_CLASSES: dict[Part, str] = {
+    "unet": "UNet2DConditionModel",
+    "controlnet": "ControlNetModel",
+    "vae": "AutoencoderKL",
+    "tiny_vae": "AutoencoderTiny",
 }
+
+
+def _made(part: Part, configuration: dict[str, Any]) -> Any:
+    if part == "text_encoder":
+        import transformers
+
+        return transformers.CLIPTextModel(transformers.CLIPTextConfig(**configuration))
+    import diffusers
+
+    kind = getattr(diffusers, _CLASSES[part])
+    # A file's configuration has entries of its own ("_class_name") that only `from_config` knows to leave out.
+    return kind.from_config(configuration) if "_class_name" in configuration else kind(**configuration)

@@ -1,9 +1,11 @@
 """The work of a whole call, from the number of times each part runs."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from sdaug.costmodel.parts import Dtype, count_part
+from sdaug.costmodel.networks import PLAIN, Variant
+from sdaug.costmodel.parts import Dtype, PartCost, PartName, count_part
 from sdaug.costmodel.work import Work, total
 
 
@@ -15,6 +17,7 @@ class Call:
     network sees each image once; unet_guided, controlnet_guided: with guidance, where it sees each twice.
     hint: made "once" for each image, or "every" time ControlNet runs, as the stock pipelines do.
     source: whether the photo's side is encoded, or was before. prompts: texts encoded, one at a time.
+    vae_slicing: the VAE decodes one image at a time. variant: what else is done to the networks.
     """
 
     images: int
@@ -29,6 +32,8 @@ class Call:
     batch: int = 1
     size: int = 512
     dtype: Dtype = "float16"
+    vae_slicing: bool = False
+    variant: Variant = PLAIN
 
     def __post_init__(self) -> None:
         counts = (self.images, self.batch, self.unet + self.unet_guided)
@@ -38,8 +43,51 @@ class Call:
             raise ValueError(f"{self}: ControlNet runs only where the UNet does")
 
 
+@dataclass(frozen=True)
+class Piece:
+    """A part that runs `times` times on `images` at once; `work` is of one run."""
+
+    part: PartName
+    images: int
+    work: PartCost
+    times: int
+
+
+def pieces(call: Call) -> Iterator[Piece]:
+    """What the networks do for a call, part by part. Schedulers, resizing and blending are left out: under 0.1 % of it
+    on a processor. The same part may come more than once."""
+
+    def piece(part: PartName, images: int, times: int) -> Piece:
+        return Piece(part, images, count_part(part, images, call.size, call.dtype, call.variant), times)
+
+    if call.source:
+        yield piece("vae_encode" if call.vae == "standard" else "tiny_encode", 1, call.images)
+    if call.prompts:
+        yield piece("text_encoder", 1, call.prompts)
+    full, rest = divmod(call.images, call.batch)
+    for images, chunks in ((call.batch, full), (rest, 1)):
+        if not images or not chunks:
+            continue
+        if call.hint == "once" and call.controlnet + call.controlnet_guided:
+            yield piece("hint", images, chunks)
+        for seen, unet, controlnet in (
+            (images, call.unet, call.controlnet),
+            (2 * images, call.unet_guided, call.controlnet_guided),
+        ):
+            if unet > controlnet:
+                yield piece("unet", seen, chunks * (unet - controlnet))
+            if controlnet:
+                yield piece("unet_residuals", seen, chunks * controlnet)
+                yield piece("controlnet", seen, chunks * controlnet)
+                if call.hint == "every":
+                    yield piece("hint", seen, chunks * controlnet)
+        together = 1 if call.vae_slicing else images
+        decode: PartName = "vae_decode" if call.vae == "standard" else "tiny_decode"
+        yield piece(decode, together, chunks * images // together)
+
+
 def count_call(call: Call) -> Work:
-    """Everything the networks do for a call. Schedulers, resizing and blending are left out: under 0.1 % of it.
+    """Everything that `pieces` lists, as one piece of work.
 
     The mission's 20 guided steps with ControlNet, an image, in TFLOP:
 
@@ -47,34 +95,7 @@ def count_call(call: Call) -> Work:
     >>> round(count_call(stock).flops / 1e12, 1)
     47.1
     """
-    full, rest = divmod(call.images, call.batch)
-    pieces: dict[Work, int] = {}
-
-    def add(work: Work, times: int) -> None:
-        pieces[work] = pieces.get(work, 0) + times
-
-    for images, chunks in ((call.batch, full), (rest, 1)):
-        if not images or not chunks:
-            continue
-        for seen, unet, controlnet in (
-            (images, call.unet, call.controlnet),
-            (2 * images, call.unet_guided, call.controlnet_guided),
-        ):
-            sizes = (seen, call.size, call.dtype)
-            if unet > controlnet:
-                add(count_part("unet", *sizes), chunks * (unet - controlnet))
-            if controlnet:
-                add(count_part("unet_residuals", *sizes), chunks * controlnet)
-                add(count_part("controlnet", *sizes), chunks * controlnet)
-                if call.hint == "every":
-                    add(count_part("hint", *sizes), chunks * controlnet)
-        if call.hint == "once" and call.controlnet + call.controlnet_guided:
-            add(count_part("hint", images, call.size, call.dtype), chunks)
-        decode = "vae_decode" if call.vae == "standard" else "tiny_decode"
-        add(count_part(decode, images, call.size, call.dtype), chunks)
-    if call.source:
-        encode = "vae_encode" if call.vae == "standard" else "tiny_encode"
-        add(count_part(encode, 1, call.size, call.dtype), call.images)
-    if call.prompts:
-        add(count_part("text_encoder", 1, call.size, call.dtype), call.prompts)
-    return total(pieces)
+    counts: dict[Work, int] = {}
+    for piece in pieces(call):
+        counts[piece.work] = counts.get(piece.work, 0) + piece.times
+    return total(counts)

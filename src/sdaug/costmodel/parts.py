@@ -1,11 +1,12 @@
-"""What one run of each part of the full-size pipeline costs, counted on the meta device in under a second each."""
+"""What one run of each part of a pipeline costs, counted on the meta device in under a second each."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, get_args
 
-from sdaug.costmodel.architecture import Part, build
+from sdaug.costmodel.architecture import dimensions
+from sdaug.costmodel.networks import PLAIN, Variant, denoiser, text_encoder, vae
 from sdaug.costmodel.work import Work
 
 Dtype = Literal["float32", "float16", "bfloat16"]
@@ -31,7 +32,9 @@ class PartCost(Work):
 
 
 @cache
-def count_part(name: PartName, batch: int = 1, size: int = 512, dtype: Dtype = "float16") -> PartCost:
+def count_part(
+    name: PartName, batch: int = 1, size: int = 512, dtype: Dtype = "float16", variant: Variant = PLAIN
+) -> PartCost:
     """One run on `batch` images of `size` x `size` pixels; a guided step runs twice its images.
 
     unet_residuals: the UNet when it adds what ControlNet gave it. controlnet: on a ready hint; hint: the small network
@@ -48,7 +51,7 @@ def count_part(name: PartName, batch: int = 1, size: int = 512, dtype: Dtype = "
     if name not in PART_NAMES:
         raise ValueError(f"unknown part {name!r}; there are: {', '.join(PART_NAMES)}")
     check_sizes(batch, size, dtype)
-    modules, run = _part(name, batch, size, dtype)
+    modules, run = _part(name, batch, size, dtype, variant)
     parameters = {id(p): p for module in modules for p in module.parameters()}.values()
     with torch.no_grad(), counting() as counter:
         run()
@@ -77,62 +80,50 @@ def meta(*shape: int, dtype: str = "float16") -> Any:
     return torch.empty(shape, dtype=getattr(torch, dtype), device="meta")
 
 
-def split_controlnet(controlnet: Any) -> Any:
-    """The network that makes hints, taken out of a ControlNet, which from then on is called with ready hints."""
-    import torch
-
-    hint = controlnet.controlnet_cond_embedding
-    controlnet.controlnet_cond_embedding = torch.nn.Identity()
-    return hint
-
-
-@cache
-def _networks(part: Part, dtype: Dtype) -> tuple[Any, ...]:
-    import torch
-
-    network = build(part, dtype=getattr(torch, dtype))
-    return (network, split_controlnet(network)) if part == "controlnet" else (network,)
-
-
-def _part(name: PartName, batch: int, size: int, dtype: Dtype) -> tuple[list[Any], Callable[[], Any]]:
+def _part(name: PartName, batch: int, size: int, dtype: Dtype, variant: Variant) -> tuple[list[Any], Callable[[], Any]]:
     """The modules whose parameters belong to a part, and a call of it with its inputs ready."""
+    of, networks = dimensions(variant.networks), variant.networks
     pixels = meta(batch, 3, size, size, dtype=dtype)
-    latents = meta(batch, 4, size // 8, size // 8, dtype=dtype)
-    timestep, prompts = meta(dtype="int64"), meta(batch, 77, 768, dtype=dtype)
+    latents = meta(batch, of.latents, size // 8, size // 8, dtype=dtype)
+    timestep, prompts = meta(dtype="int64"), meta(batch, 77, of.prompt, dtype=dtype)
     if name in ("unet", "unet_residuals"):
-        (unet,) = _networks("unet", dtype)
-        residuals = residual_shapes(batch, size, dtype) if name == "unet_residuals" else {}
+        (unet,) = denoiser("unet", dtype, variant.of_denoisers)
+        residuals = residual_shapes(batch, size, dtype, networks) if name == "unet_residuals" else {}
         return [unet], lambda: unet(latents, timestep, encoder_hidden_states=prompts, **residuals)
     if name in ("controlnet", "hint"):
-        controlnet, hint = _networks("controlnet", dtype)
-        ready = meta(batch, 320, size // 8, size // 8, dtype=dtype)
+        controlnet, hint = denoiser("controlnet", dtype, variant.of_denoisers)
+        ready = meta(batch, of.hint, size // 8, size // 8, dtype=dtype)
         if name == "hint":
             return [hint], lambda: hint(pixels)
         return [controlnet], lambda: controlnet(latents, timestep, prompts, controlnet_cond=ready)
-    if name == "vae_encode":
-        (vae,) = _networks("vae", dtype)
-        return [vae.encoder, vae.quant_conv], lambda: vae.encode(pixels)
-    if name == "vae_decode":
-        (vae,) = _networks("vae", dtype)
-        return [vae.decoder, vae.post_quant_conv], lambda: vae.decode(latents)
-    if name in ("tiny_encode", "tiny_decode"):
-        (tiny,) = _networks("tiny_vae", dtype)
-        if name == "tiny_encode":
-            return [tiny.encoder], lambda: tiny.encode(pixels)
-        return [tiny.decoder], lambda: tiny.decode(latents)
-    (text_encoder,) = _networks("text_encoder", dtype)
-    tokens = meta(batch, 77, dtype="int64")
-    return [text_encoder], lambda: text_encoder(tokens)
+    if name == "text_encoder":
+        encoder = text_encoder(dtype, networks)
+        tokens = meta(batch, 77, dtype="int64")
+        return [encoder], lambda: encoder(tokens)
+    standard = name in ("vae_encode", "vae_decode")
+    network = vae("standard" if standard else "tiny", dtype, False, variant.vae_tile, networks)
+    encodes = name in ("vae_encode", "tiny_encode")
+    beside = [network.quant_conv if encodes else network.post_quant_conv] if standard else []
+    # A model may have neither of the two 1x1 convolutions.
+    modules = [network.encoder if encodes else network.decoder, *(layer for layer in beside if layer is not None)]
+    return modules, lambda: network.encode(pixels) if encodes else network.decode(latents)
 
 
-def residual_shapes(batch: int, size: int, dtype: Dtype) -> dict[str, Any]:
+def residual_shapes(batch: int, size: int, dtype: Dtype, networks: str = PLAIN.networks) -> dict[str, Any]:
     """What a ControlNet gives the UNet, without values."""
+    *down, middle = (meta(batch, *shape, dtype=dtype) for shape in _residuals_of_one(size, networks))
+    return {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
+
+
+@cache
+def _residuals_of_one(size: int, networks: str) -> tuple[tuple[int, ...], ...]:
+    """Shapes for one image, without the batch, the middle's last."""
     import torch
 
-    controlnet, _ = _networks("controlnet", dtype)
-    latents = meta(batch, 4, size // 8, size // 8, dtype=dtype)
-    hint = meta(batch, 320, size // 8, size // 8, dtype=dtype)
-    prompts = meta(batch, 77, 768, dtype=dtype)
+    controlnet, _ = denoiser("controlnet", "float16", Variant(networks=networks))
+    of = dimensions(networks)
+    latents, hint = (meta(1, channels, size // 8, size // 8) for channels in (of.latents, of.hint))
+    prompts = meta(1, 77, of.prompt)
     with torch.no_grad():
         down, middle = controlnet(latents, meta(dtype="int64"), prompts, controlnet_cond=hint, return_dict=False)
-    return {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
+    return tuple(tuple(residual.shape[1:]) for residual in (*down, middle))

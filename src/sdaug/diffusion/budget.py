@@ -8,13 +8,14 @@ from sdaug import plugins
 from sdaug.config import GenerationSettings, RunSettings
 from sdaug.costmodel.memory import Peak, Plan
 from sdaug.diffusion.counted import remembered_peak
+from sdaug.diffusion.described import networks_of
 from sdaug.diffusion.lora import FEW_STEP
 from sdaug.diffusion.schedule import plan_steps
 from sdaug.diffusion.steps import SMALLER, TILE
 from sdaug.levers import LeverSkipped, check_together
 from sdaug.types import Reason
 
-METER = "counted sum of PyTorch's tensors (torch.cuda.max_memory_allocated), full-size SD1.5, GB of 10^9 bytes"
+METER = "counted sum of PyTorch's tensors (torch.cuda.max_memory_allocated), GB of 10^9 bytes"
 
 Levers = dict[str, dict[str, Any]]
 
@@ -35,9 +36,7 @@ memory of the processor's to wait in, the tiny VAE's weights must be here, the G
 
 _WORDS = {"resolution": "size"}
 
-_NOT_COUNTED = {
-    "attention_slicing", "cuda_graphs", "onnx_engine", "sequential_cpu_offload", "torch_compile",
-}  # fmt: skip
+_NOT_COUNTED = {"cuda_graphs", "onnx_engine", "sequential_cpu_offload", "torch_compile"}
 
 
 class BudgetTooSmall(RuntimeError):
@@ -105,18 +104,18 @@ def fit(budget_gb: float, settings: RunSettings, *, available: Collection[str] =
 
 
 def counted(settings: RunSettings, levers: Levers, batch: int) -> Peak:
-    """Tensors of the full-size pipeline with `levers`, `batch` angles at once; without a face adapter's."""
+    """Tensors of the pipeline with `levers`, `batch` angles at once; without a face adapter's."""
     plan = plan_of(settings, levers, batch)
     peak = remembered_peak(plan)
     return _offloaded(peak) if "model_cpu_offload" in levers else peak
 
 
 def plan_of(settings: RunSettings, levers: Levers, batch: int) -> Plan:
-    """The plan to count."""
+    """The plan to count, of the networks that the model's own folder describes, SD1.5's where there is none here."""
     call = called(settings, levers)
     steps = plan_steps(call.num_inference_steps, call)
     tiling = levers.get("vae_tiling")
-    precision = levers.get("precision")
+    precision, slicing = levers.get("precision"), levers.get("attention_slicing")
     return Plan(
         images=batch,
         guided=any(step.guided for step in steps),
@@ -129,6 +128,10 @@ def plan_of(settings: RunSettings, levers: Levers, batch: int) -> Plan:
         encoder_freed="free_vae_encoder" in levers,
         fp8_storage="fp8_storage" in levers,
         int8_linear="int8_weights" in levers,
+        attention_slice=(
+            None if slicing is None else plugins.load("sdaug.levers", "attention_slicing", slicing).slice_size
+        ),
+        networks=networks_of(settings.model),
     )
 
 

@@ -31,6 +31,15 @@ class Times:
         return {"p50": self.p50, "p90": self.p90, "n": len(self.values_ms), "values": list(self.values_ms)}
 
 
+def quiet_clock(device: str, threads: int) -> Callable[[], float]:
+    """The clock that others disturb least, in seconds from some point.
+
+    On a processor with one thread it is that thread's own processor time, in which no waiting for others counts;
+    else the wall's. What shares caches, memory and a core's units with us disturbs both.
+    """
+    return time.thread_time if device == "cpu" and threads == 1 else time.perf_counter
+
+
 def milliseconds(call: Callable[[], object]) -> float:
     """How long one call takes."""
     started = time.perf_counter()

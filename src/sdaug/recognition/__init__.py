@@ -23,6 +23,7 @@ class AbstractRecogniser(ABC):
     def embed(self, image: np.ndarray, face: Face) -> np.ndarray:
         """The vector (dim,) float32 of `face` in `image` (H, W, 3) uint8 RGB."""
 
+    @staticmethod
     @abstractmethod
-    def similarity(self, a: np.ndarray, b: np.ndarray) -> float:
+    def similarity(a: np.ndarray, b: np.ndarray) -> float:
         """How alike two vectors are; higher is more alike, the scale is the recogniser's own."""

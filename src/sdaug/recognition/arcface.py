@@ -26,5 +26,6 @@ class ArcFace(AbstractRecogniser):
         vector = np.asarray(self._network.get_feat(np.ascontiguousarray(chip)), np.float32).ravel()
         return vector / np.linalg.norm(vector)
 
-    def similarity(self, a: np.ndarray, b: np.ndarray) -> float:
+    @staticmethod
+    def similarity(a: np.ndarray, b: np.ndarray) -> float:
         return float(np.dot(a, b))

@@ -64,5 +64,6 @@ class DlibResnet(AbstractRecogniser):
             shape = dlib.full_object_detection(box, points)  # type: ignore[attr-defined]
         return np.array(self._network.compute_face_descriptor(np.ascontiguousarray(image), shape), np.float32)
 
-    def similarity(self, a: np.ndarray, b: np.ndarray) -> float:
+    @staticmethod
+    def similarity(a: np.ndarray, b: np.ndarray) -> float:
         return 1.0 - float(np.linalg.norm(a - b)) / SAME_PERSON_DISTANCE

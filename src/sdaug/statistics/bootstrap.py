@@ -21,7 +21,7 @@ import numpy as np
 from sdaug.statistics.claims import Estimate, NoClaim, too_few
 
 RESAMPLES = 9_999
-"""One less than 10 000: the 250th smallest and largest are then the 2.5 % points (Davison & Hinkley 1997, 5.2.3)."""
+"""One less than 10 000: the 250th smallest and largest are then the 2.5 % points (Davison & Hinkley 1997, 5.2)."""
 
 ROUNDING = 1e-12
 """What is smaller than this share of what it was computed from is rounding, and counts as 0."""

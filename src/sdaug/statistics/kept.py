@@ -27,8 +27,8 @@ def share_kept(pairs: Pairs, better: Better, enough: float = ENOUGH, level: floa
 
     Where higher is better that is setting / baseline; where lower is (a latency, an error), baseline / setting.
     `passes` if the whole interval is at `enough` or above, `fails` if all of it is below, `undecided` else. Bounds are
-    one-sided claims: at level 0.95 a setting that keeps just less than enough passes once in 40 times. For the best of
-    m settings, level 1 - 0.05 / m keeps that true of all of them together (Bonferroni).
+    one-sided claims: at level 0.95 a setting that keeps just less than enough passes about once in 40 times. For the
+    best of m settings, level 1 - 0.05 / m keeps that true of all of them together (Bonferroni).
 
     `no claim` with too few people, and where a share means nothing: the baseline's mean (and where lower is better the
     setting's) is 0 or less or might be, as that of a cosine or of an error can. A share of a cosine has a meaning only

@@ -1,0 +1,162 @@
+"""`sdaug bench predict`: predicted beside measured, on parts and whole calls that no figure was fitted to."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sdaug.bench.case import Case
+from sdaug.bench.parts import part_cases
+from sdaug.bench.timing import Spent, check_floor, run_in_turn
+from sdaug.bench.wholes import whole_cases
+from sdaug.costmodel.figures import Interval
+from sdaug.costmodel.parts import Dtype
+from sdaug.costmodel.predict import Machine
+from sdaug.measure.clock import quiet_clock
+from sdaug.measure.environment import provenance
+from sdaug.planning.settings import Asked
+
+BOUNDS = {"median_error": 0.10, "p95_error": 0.25, "rank_correlation": 0.95, "spread": 2.5}
+"""What is aimed at: errors are |predicted / measured - 1|, the measured one the shortest of several."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A case beside its measured time."""
+
+    name: str
+    kind: str
+    predicted: Interval
+    floor_s: float
+    spent: Spent
+
+    @property
+    def error(self) -> float:
+        """predicted / measured - 1."""
+        return self.predicted.predicted / self.spent.shortest - 1
+
+    @property
+    def inside(self) -> bool:
+        """Whether the measured time is within the interval."""
+        return self.predicted.low <= self.spent.shortest <= self.predicted.high
+
+    def report(self) -> dict[str, Any]:
+        """JSON-able."""
+        interval = {"predicted": self.predicted.predicted, "low": self.predicted.low, "high": self.predicted.high}
+        return {
+            "name": self.name, "kind": self.kind, "predicted_s": interval, "floor_s": self.floor_s,
+            "measured_s": self.spent.report(), "error": self.error, "inside": self.inside,
+            "noise": None if math.isnan(self.spent.noise) else self.spent.noise,
+        }  # fmt: skip
+
+
+def compare(
+    machine: Machine,
+    asked: Sequence[Asked],
+    *,
+    device: str,
+    dtype: Dtype = "float32",
+    rounds: int = 5,
+    sizes: Sequence[int] = (256, 384, 512),
+    parts: bool = True,
+    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+) -> dict[str, Any]:
+    """Full-size parts at `sizes` and the settings `asked` as whole calls, timed on `device` and compared; JSON-able.
+
+    Raises `ImpossibleTime` for a time that `machine` cannot reach: then it is not the one that this is.
+    """
+    origin = provenance()
+    rows: list[Row] = []
+    for cases in part_cases(machine, device, dtype, sizes) if parts else ():
+        rows += _timed(cases, device, rounds, progress)
+    for case in whole_cases(machine, asked, device):
+        rows += _timed([case], device, rounds, progress)
+    return {
+        "schema": "sdaug.bench.predict/1",
+        **origin,
+        "device": machine.name,
+        "title": machine.title,
+        **summary(rows),
+    }
+
+
+def summary(rows: Sequence[Row]) -> dict[str, Any]:
+    """Errors, ranks and coverage of all rows and of each kind, and the rows themselves. Raises ValueError for none."""
+    kinds = {"all": list(rows)} | {kind: [row for row in rows if row.kind == kind] for kind in ("part", "whole")}
+    figures = {kind: _figures(found) for kind, found in kinds.items() if found}
+    if not figures:
+        raise ValueError("nothing was measured; expected one case or more")
+    return {"bounds": BOUNDS, "summary": figures, "rows": [row.report() for row in rows]}
+
+
+def _figures(rows: Sequence[Row]) -> dict[str, Any]:
+    errors = np.abs([row.error for row in rows])
+    noise = [row.spent.noise for row in rows if not math.isnan(row.spent.noise)]
+    return {
+        "n": len(rows),
+        "median_error": float(np.median(errors)),
+        "p95_error": float(np.percentile(errors, 95)),
+        "rank_correlation": rank_correlation(
+            [row.predicted.predicted for row in rows], [row.spent.shortest for row in rows]
+        ),
+        "coverage": float(np.mean([row.inside for row in rows])),
+        "spread": max(row.predicted.high / row.predicted.low for row in rows),
+        "bias": float(np.exp(np.mean(np.log([1 + row.error for row in rows]))) - 1),
+        "noise_median": float(np.median(noise)) if noise else None,
+        "noise_p95": float(np.percentile(noise, 95)) if noise else None,
+    }
+
+
+def rank_correlation(predicted: Sequence[float], measured: Sequence[float]) -> float | None:
+    """Spearman's, None with fewer than three pairs.
+
+    >>> rank_correlation([1, 2, 4], [10, 30, 20])
+    0.5
+    """
+    if len(predicted) < 3:
+        return None
+    from scipy.stats import spearmanr
+
+    found: Any = spearmanr(predicted, measured)  # typed as a tuple without names
+    return round(float(found.statistic), 6)
+
+
+def _timed(cases: Sequence[Case], device: str, rounds: int, progress: Callable[[str, int, int], None]) -> list[Row]:
+    import torch
+
+    clock = quiet_clock(device, torch.get_num_threads())
+    spent = run_in_turn({case.name: case.run for case in cases}, rounds, settler(device), clock, progress)
+    rows = [Row(case.name, case.kind, case.predicted, case.floor_s, spent[case.name]) for case in cases]
+    for row in rows:
+        check_floor(row.name, row.spent.values, row.floor_s)
+    return rows
+
+
+def settler(device: str) -> Callable[[], None]:
+    """What waits until `device` is done."""
+    if not device.startswith("cuda"):
+        return lambda: None
+    import torch
+
+    return lambda: torch.cuda.synchronize(device)
+
+
+def table(report: dict[str, Any]) -> str:
+    """A line a case and the summary."""
+    lines = [f"{report['title']}: predicted before, measured now, the shortest of several", ""]
+    lines.append(f"{'case':34} {'predicted s':>22} {'measured s':>11} {'error':>7} {'noise':>6}")
+    for row in report["rows"]:
+        expected = row["predicted_s"]
+        spread = f"{expected['predicted']:.3g} ({expected['low']:.3g}-{expected['high']:.3g})"
+        noise = "-" if row["noise"] is None else f"{row['noise']:.1%}"
+        mark, shortest = "" if row["inside"] else "  outside", row["measured_s"]["shortest"]
+        lines.append(f"{row['name']:34} {spread:>22} {shortest:>11.3g} {row['error']:>+7.1%} {noise:>6}{mark}")
+    for kind, found in report["summary"].items():
+        rank = "-" if found["rank_correlation"] is None else f"{found['rank_correlation']:.3f}"
+        lines.append(
+            f"{kind}: n {found['n']}, median error {found['median_error']:.1%}, 95 % within {found['p95_error']:.1%}, "
+            f"rank {rank}, inside the interval {found['coverage']:.0%}"
+        )
+    return "\n".join(lines)

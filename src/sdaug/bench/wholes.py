@@ -1,0 +1,47 @@
+"""Whole calls of the pipeline as they are planned, on full-size random weights or a model's own."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from sdaug.bench.case import Case
+from sdaug.bench.pipeline import any_job
+from sdaug.config import GenerationSettings
+from sdaug.costmodel.predict import Machine, predict
+from sdaug.diffusion.generator import DiffusionGenerator, Job
+from sdaug.diffusion.load import load_generator
+from sdaug.levers import LeverSkipped
+from sdaug.planning.settings import Asked, calls_of
+
+
+def whole_cases(machine: Machine, asked: Sequence[Asked], device: str) -> Iterator[Case]:
+    """One at a time, loaded when it is asked for and dropped before the next. Settings that do not apply are left out.
+
+    Each makes as many images as its `num_angles` says, of a picture of nothing in particular all of which is to be
+    made, so that every step runs.
+    """
+    for one in asked:
+        settings = one.settings.model_copy(
+            update={"model": one.settings.model.model_copy(update={"device": device.partition(":")[0]})}
+        )
+        images = settings.generation.num_angles
+        try:
+            calls = calls_of(settings, machine, images)
+            generator = load_generator(settings.model, settings.levers)
+        except LeverSkipped:
+            continue
+        predicted = predict(calls.five, machine, calls.runtime, int8=calls.int8)
+        jobs = [any_job(calls.five.size, index) for index in range(images)]
+
+        try:
+            run = partial(_run, one.name, generator, jobs, settings.generation)
+            yield Case(one.name, "whole", run, predicted.seconds, predicted.floor_s)
+        finally:
+            generator.close()
+
+
+def _run(name: str, generator: DiffusionGenerator, jobs: Sequence[Job], generation: GenerationSettings) -> None:
+    """A call on a photo that was not seen before."""
+    generator.sources.posteriors.clear()
+    for made in generator.generate(jobs, generation):
+        if made.image is None:
+            raise RuntimeError(f"{name}: {made.message}")

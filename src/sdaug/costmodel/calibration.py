@@ -1,0 +1,167 @@
+"""One minute of timing single operators, and from it what any network takes on this computer's processor."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from sdaug.costmodel.operators import Operator, operators
+from sdaug.costmodel.processor import Processor, Rate, check_rates, read_processor
+from sdaug.costmodel.work import Kind, Op
+from sdaug.measure.cache import cache_folder
+from sdaug.measure.clock import quiet_clock
+from sdaug.measure.environment import device_class
+from sdaug.record import write_json
+
+DTYPES = ("float32", "bfloat16")
+CALLS = 7
+"""Of one operator; the shortest counts."""
+
+EVICTED_BYTES = 2**27
+"""Written between two calls, more than a processor's share of its last cache: weights lie in memory again."""
+
+LOW, HIGH = 0.70, 1.45
+"""What a measured time was of a predicted one: a prior from the first comparison (`sdaug bench predict`), which stores
+the coverage that it had. Frozen before the comparison whose result is in experiments/results."""
+
+HIGHEST_GHZ = 6.0
+"""Above any clock that is sold: a floor must not depend on what a virtual machine says its clock is."""
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Timed:
+    """An operator's counted work and its shortest time in seconds."""
+
+    op: Op
+    seconds: float
+
+
+def calibrate(progress: Progress = lambda what, done, total: None, dtypes: Sequence[str] = DTYPES) -> Processor:
+    """This computer's processor, its operators timed now with as many threads as PyTorch uses.
+
+    The shortest of many repeated calls counts: whatever else runs makes a call longer and never shorter.
+    """
+    import torch
+
+    rates: dict[str, dict[Kind, Rate]] = {}
+    for number, dtype in enumerate(dtypes):
+        listed = list(operators(dtype))
+        timed: dict[Kind, list[Timed]] = {}
+        for done, operator in enumerate(listed):
+            progress(f"{dtype} {operator.kind} {operator.name}", number * len(listed) + done, len(listed) * len(dtypes))
+            timed.setdefault(operator.kind, []).append(time_operator(operator))
+        rates[dtype] = {kind: fit_rate(found) for kind, found in timed.items()}
+        check_rates(rates[dtype])
+    machine = device_class("cpu")
+    threads = torch.get_num_threads()
+    return Processor(
+        machine=machine,
+        threads=threads,
+        memory_gb=psutil.virtual_memory().total / 1e9,
+        peak_gflops=peak_gflops(threads),
+        rates=rates,
+        low=LOW,
+        high=HIGH,
+        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
+
+
+def time_operator(operator: Operator, calls: int = CALLS) -> Timed:
+    """The operator counted, then called `calls` times, its weights out of the caches and its inputs in them.
+
+    That is how a network finds them: each weight is used once in a pass, and what an operator reads was just written.
+    Timed again and again on the same numbers, a layer of SD1.5's takes two thirds of what it takes in the UNet.
+    """
+    import torch
+
+    from sdaug.costmodel.count import counting
+
+    with torch.inference_mode():
+        with counting() as counter:
+            operator.run()
+        ops = counter.work.ops
+        if len(ops) != 1 or ops[0][1] != 1:
+            raise RuntimeError(f"{operator.kind} {operator.name} is {len(ops)} kernels; one expected")
+        clock = quiet_clock("cpu", torch.get_num_threads())
+        others = torch.zeros(EVICTED_BYTES // 4)
+        times: list[float] = []
+        for _ in range(calls):
+            others.add_(1)
+            for tensor in operator.warm:
+                tensor.sum()
+            started = clock()
+            operator.run()
+            times.append(clock() - started)
+    return Timed(ops[0][0], min(times))
+
+
+def fit_rate(timed: Sequence[Timed]) -> Rate:
+    """What explains all of a class's times best, by least squares of predicted / measured - 1, nothing negative.
+
+    Raises ValueError with fewer than three operators, one for each rate.
+
+    >>> ops = [Op("linear", 10**6, 10**4), Op("linear", 10**7, 10**6), Op("linear", 0, 10**5)]
+    >>> rate = fit_rate([Timed(op, op.flops / 1e9 + op.bytes / 1e8 + 1e-5) for op in ops])
+    >>> round(rate.flop_s * 1e9, 3), round(rate.byte_s * 1e8, 3), round(rate.launch_s * 1e5, 3)
+    (1.0, 1.0, 1.0)
+    """
+    from scipy.optimize import nnls
+
+    if len(timed) < 3:
+        raise ValueError(f"{len(timed)} timed operators; 3 or more expected")
+    seconds = np.array([one.seconds for one in timed])
+    costs = np.array([[one.op.flops, one.op.bytes, 1.0] for one in timed])
+    scale = np.maximum(costs.max(0), 1.0)
+    found = nnls(costs / scale / seconds[:, None], np.ones(len(timed)))[0] / scale
+    error = np.abs(costs @ found / seconds - 1)
+    flop_s, byte_s, launch_s = (float(share) for share in found)
+    return Rate(flop_s, byte_s, launch_s, float(np.median(error)), len(timed))
+
+
+def peak_gflops(threads: int) -> dict[str, float]:
+    """By dtype, what the instruction set allows `threads` cores at `HIGHEST_GHZ`: nothing can be faster.
+
+    Fused multiply-adds by two units of a core: 16 float32 numbers with AVX-512, 8 with AVX2, 4 with NEON or SSE; twice
+    as many 16-bit numbers where there are instructions for them, a tile with AMX.
+    """
+    flags = _flags()
+    wide = 64 if "avx512f" in flags else 32 if "avx2" in flags else 16
+    half = 2048 if "amx_bf16" in flags else 2 * wide if {"avx512_bf16", "bf16"} & flags else wide
+    sixteen = 2 * wide if {"avx512_fp16", "fphp"} & flags else wide
+    by_dtype = {"float32": wide, "bfloat16": half, "float16": sixteen}
+    return {dtype: per_cycle * threads * HIGHEST_GHZ for dtype, per_cycle in by_dtype.items()}
+
+
+def remember_calibration(processor: Processor) -> Path:
+    """Kept in `cache_folder()` for this machine and number of cores; returns the file."""
+    path = _path(processor.machine)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, processor.report())
+    return path
+
+
+def remembered_calibration() -> Processor | None:
+    """The one of this machine with as many cores as this process may use, None where there is none yet."""
+    try:
+        return read_processor(json.loads(_path(device_class("cpu")).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+
+
+def _path(machine: str) -> Path:
+    return cache_folder() / "calibrations" / f"{hashlib.sha256(machine.encode()).hexdigest()[:32]}.json"
+
+
+def _flags() -> set[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return {"avx512f", "avx512_bf16"}  # not known: the widest, so that a floor stays one
+    return {flag for line in lines if line.startswith(("flags", "Features")) for flag in line.split(":", 1)[1].split()}

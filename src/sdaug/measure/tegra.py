@@ -1,0 +1,134 @@
+"""Clocks, temperatures, power and power mode of a Jetson, from sysfs: NVML answers "not supported" there.
+
+Where each lies: INA3221 power monitors under /sys/class/hwmon (kernel documentation, hwmon/ina3221: voltage in mV,
+current in mA, `in*_label` naming the rail), thermal zones under /sys/class/thermal (millidegrees), GPU's clock under
+/sys/class/devfreq (Hz), processors' under /sys/devices/system/cpu (kHz), the power mode in /var/lib/nvpmodel/status.
+Read from recorded files in the tests; on a board, by nobody yet.
+"""
+
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path("/")
+
+
+@dataclass(frozen=True)
+class TegraState:
+    """What one look shows; None, or an empty mapping, where the board does not tell.
+
+    power_mw: by rail; clocks_mhz: gpu, cpu0, cpu1...; temperatures_c: by zone; throttled: cooling devices that hold
+    something back now. power_mode: nvpmodel's number.
+    """
+
+    power_mw: dict[str, float]
+    clocks_mhz: dict[str, float]
+    temperatures_c: dict[str, float]
+    throttled: tuple[str, ...]
+    power_mode: str | None
+
+    @property
+    def total_mw(self) -> float | None:
+        """Of the rails that feed GPU and processors; VIN_SYS_5V0 is the rest of the module; None without any."""
+        fed = [power for rail, power in self.power_mw.items() if rail.startswith(("VDD_GPU", "VDD_CPU", "VIN_SYS"))]
+        return sum(fed) if fed else None
+
+    def report(self) -> dict[str, Any]:
+        """JSON-able."""
+        return asdict(self) | {"total_mw": self.total_mw}
+
+
+def is_tegra(root: Path = ROOT) -> bool:
+    """Whether this is a Jetson: it has L4T's release file, or its device tree says so."""
+    compatible = root / "proc/device-tree/compatible"
+    return (root / "etc/nv_tegra_release").exists() or "nvidia,tegra" in _text(compatible)
+
+
+def read_tegra(root: Path = ROOT) -> TegraState:
+    """The board's state now. root: where /sys, /proc and /var lie."""
+    return TegraState(_power(root), _clocks(root), _temperatures(root), _throttled(root), _power_mode(root))
+
+
+def energy_j(seconds: list[float], power_mw: list[float], idle_mw: float = 0.0) -> float:
+    """Joules above idle by the trapezoidal rule. seconds: when each power was read, rising.
+
+    Raises ValueError with fewer than two readings, or times that do not rise.
+
+    >>> energy_j([0.0, 1.0, 2.0], [1000.0, 3000.0, 1000.0], idle_mw=500.0)
+    3.0
+    """
+    if len(seconds) < 2 or len(seconds) != len(power_mw):
+        raise ValueError(f"{len(seconds)} times, {len(power_mw)} powers; as many of each expected, two or more")
+    total = 0.0
+    for i in range(1, len(seconds)):
+        step = seconds[i] - seconds[i - 1]
+        if step <= 0:
+            raise ValueError(f"readings at {seconds[i - 1]} and {seconds[i]} s; rising times expected")
+        total += step * ((power_mw[i] + power_mw[i - 1]) / 2 - idle_mw)
+    return total / 1e3
+
+
+def _power(root: Path) -> dict[str, float]:
+    rails = {}
+    for monitor in sorted((root / "sys/class/hwmon").glob("hwmon*")):
+        if _text(monitor / "name") != "ina3221":
+            continue
+        for label in sorted(monitor.glob("in*_label")):
+            number = label.name.removeprefix("in").removesuffix("_label")
+            millivolts, milliamperes = _number(monitor / f"in{number}_input"), _number(monitor / f"curr{number}_input")
+            if millivolts is not None and milliamperes is not None:
+                rails[_text(label)] = millivolts * milliamperes / 1e3
+    return rails
+
+
+def _clocks(root: Path) -> dict[str, float]:
+    found = {}
+    for device in sorted((root / "sys/class/devfreq").glob("*")):
+        hertz = _number(device / "cur_freq")
+        if hertz is not None and re.search(r"ga10b|gv11b|gpu", device.name):
+            found["gpu"] = hertz / 1e6
+    for core in sorted((root / "sys/devices/system/cpu").glob("cpu[0-9]*")):
+        kilohertz = _number(core / "cpufreq/scaling_cur_freq")
+        if kilohertz is not None:
+            found[core.name] = kilohertz / 1e3
+    return found
+
+
+def _temperatures(root: Path) -> dict[str, float]:
+    zones = {}
+    for zone in sorted((root / "sys/class/thermal").glob("thermal_zone*")):
+        millidegrees = _number(zone / "temp")  # a zone that is switched off cannot be read
+        if millidegrees is not None:
+            zones[_text(zone / "type").removesuffix("-thermal")] = millidegrees / 1e3
+    return zones
+
+
+def _throttled(root: Path) -> tuple[str, ...]:
+    """Cooling devices that are on, fans apart: those cool and hold nothing back."""
+    on = []
+    for device in sorted((root / "sys/class/thermal").glob("cooling_device*")):
+        kind, state = _text(device / "type"), _number(device / "cur_state")
+        if state and "fan" not in kind:
+            on.append(kind)
+    return tuple(on)
+
+
+def _power_mode(root: Path) -> str | None:
+    found = re.search(r"pmode:(\d+)", _text(root / "var/lib/nvpmodel/status"))
+    return found[1] if found else None
+
+
+def _text(path: Path) -> str:
+    """A file's content without surrounding blanks and zero bytes, empty where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").replace("\0", " ").strip()
+    except OSError:
+        return ""
+
+
+def _number(path: Path) -> float | None:
+    try:
+        return float(_text(path))
+    except ValueError:
+        return None

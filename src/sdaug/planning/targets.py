@@ -1,0 +1,103 @@
+"""The mission's targets beside what a setting is predicted to need, each with its meter."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sdaug.costmodel.device import Device
+from sdaug.costmodel.figures import Figure, Interval
+from sdaug.costmodel.predict import Machine
+from sdaug.planning.plan import Planned
+
+LIMITS = {"load_s": 15.0, "image_s": 2.0, "five_angles_s": 10.0, "gpu_gb": 8.0, "gpu_optimised_gb": 3.0, "host_gb": 4.0}
+"""From the mission; seconds, and GB of 10^9 bytes."""
+
+IMPORTS_S = Figure(
+    12.0, 6.0, 25.0,
+    "12.3 s of processor time to import everything and load sdaug-nano on one busy AMD EPYC core (the development "
+    "machine, 2026-11-25); half to twice that assumed elsewhere",
+)  # fmt: skip
+RESIDENT_GB = Figure(
+    1.3, 1.1, 2.5,
+    "1.16 GB resident after loading sdaug-nano and 1.37 after two images, embedded pack (the development machine, "
+    "2026-11-25); the upper end leaves room for CUDA's libraries, which were not there",
+)  # fmt: skip
+
+METERS = {
+    "load_s": "weights read from storage once, and the libraries imported; compilation and engines are not in it",
+    "image_s": "networks of one image, photo encoded in it; landmarks, warp and gate are not",
+    "five_angles_s": "networks of five angles, as image_s",
+    "gpu_gb": "torch.cuda.max_memory_allocated: PyTorch's tensors, counted; context and libraries are reserved_gb",
+    "gpu_optimised_gb": "the same",
+    "host_gb": "resident memory at loading, when the weights lie in the processor's memory before they move",
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """needs: predicted. holds: whether the prediction is below the limit; certain: whether its whole interval is on the
+    same side of it."""
+
+    limit: float
+    needs: Interval
+    meter: str
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is kept, as far as the prediction goes."""
+        return self.needs.predicted < self.limit
+
+    @property
+    def certain(self) -> bool:
+        """Whether both ends of the interval say the same."""
+        return (self.needs.low < self.limit) == (self.needs.high < self.limit)
+
+    def report(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {
+            "limit": self.limit,
+            "predicted": self.needs.predicted,
+            "low": self.needs.low,
+            "high": self.needs.high,
+            "holds": self.holds,
+            "certain": self.certain,
+            "meter": self.meter,
+        }
+
+
+def targets(planned: Planned, machine: Machine) -> dict[str, Target]:
+    """All of the mission's, for a setting that is planned. Raises ValueError for one that was skipped."""
+    if planned.one is None or planned.five is None or planned.allocated_gb is None or planned.weights_gb is None:
+        raise ValueError(f"{planned.asked.name} has no prediction: {planned.skipped}")
+    allocated = Interval(planned.allocated_gb, planned.allocated_gb, planned.allocated_gb)
+    held = planned.weights_gb
+    host = Interval(*(held + RESIDENT_GB.at(bound) for bound in ("value", "low", "high")))
+    needs = {
+        "load_s": _load(held, machine),
+        "image_s": planned.one.seconds,
+        "five_angles_s": planned.five.seconds,
+        "gpu_gb": allocated,
+        "gpu_optimised_gb": allocated,
+        "host_gb": host,
+    }
+    return {name: Target(limit, needs[name], METERS[name]) for name, limit in LIMITS.items()}
+
+
+def process_total(planned: Planned, machine: Machine) -> Interval:
+    """GB that everything takes together where GPU and processor share one memory, each byte counted once; elsewhere the
+    GPU's share: tensors, context and libraries."""
+    tensors = planned.allocated_gb or 0.0
+    if not isinstance(machine, Device):
+        return Interval(*(tensors + RESIDENT_GB.at(bound) for bound in ("value", "low", "high")))
+    aside = RESIDENT_GB if machine.unified_memory else machine.reserved_gb
+    return Interval(*(tensors + aside.at(bound) for bound in ("value", "low", "high")))
+
+
+def _load(weights_gb: float, machine: Machine) -> Interval:
+    if not isinstance(machine, Device):
+        return Interval(*(IMPORTS_S.at(bound) + weights_gb / 1.0 for bound in ("value", "low", "high")))
+    storage = machine.storage_gb_s
+    return Interval(
+        IMPORTS_S.value + weights_gb / storage.value,
+        IMPORTS_S.low + weights_gb / storage.high,
+        IMPORTS_S.high + weights_gb / storage.low,
+    )

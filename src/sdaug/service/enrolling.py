@@ -1,0 +1,210 @@
+"""One enrolment from checked fields to a stored person: the work in a lane, then one transaction."""
+
+import asyncio
+import datetime
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from starlette.concurrency import run_in_threadpool
+
+from sdaug.service.answers import EnrolAnswer
+from sdaug.service.clock import now, stamp
+from sdaug.service.errors import ApiError
+from sdaug.service.frames import Frame
+from sdaug.service.index import Index
+from sdaug.service.jobs import Made
+from sdaug.service.lane import TaskFailed, WorkerLost
+from sdaug.service.people import AlreadyEnrolled, Person, Remembered, Templates, new_person_id
+from sdaug.service.service import Service
+
+COHORT = 2000
+"""At most so many other people are compared with each generated view."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """An enrolment as asked for. angles: views to generate of each photo, 0 for none. made, chosen: a preview and which
+    of its views to enrol. sd: whether SD was asked for, in either way."""
+
+    name: str
+    national_id: str
+    photos: tuple[bytes, ...]
+    traditional: bool
+    angles: int
+    made: Made | None = None
+    chosen: tuple[int, ...] = ()
+
+    @property
+    def sd(self) -> bool:
+        return bool(self.angles) or self.made is not None
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for equal orders."""
+        facts = [self.name, self.national_id, self.traditional, self.angles, list(self.chosen), self.made is not None]
+        digests = [hashlib.sha256(photo).hexdigest() for photo in self.photos]
+        return json.dumps([facts, digests])
+
+
+async def enrol(
+    service: Service, order: Order, actor: str, request_id: str, key: str | None
+) -> tuple[dict[str, Any], bool]:
+    """The answer, and whether it is one that was given before to the same Idempotency-Key."""
+    if key is not None and not re.fullmatch(r"[\x21-\x7e]{1,255}", key):
+        raise ApiError(400, "bad_idempotency_key", "Idempotency-Key is 1 to 255 visible ASCII characters")
+    key_hash = None if key is None else service.vault.keyed_hash("idempotency", f"{actor} {key}")
+    fingerprint = service.vault.keyed_hash("fingerprint", order.fingerprint)
+    if key_hash is not None:
+        known = await run_in_threadpool(service.people.remembered, key_hash)
+        if known is not None:
+            if known.fingerprint != fingerprint:
+                raise ApiError(409, "idempotency_key_reused", "this Idempotency-Key came with another request before")
+            return known.answer | {"request_id": request_id}, True
+    busy = {service.people.national_id_hash(order.national_id), *([key_hash] if key_hash else [])}
+    if busy & service.under_way:
+        raise ApiError(409, "in_progress", "this enrolment is under way; ask again in a moment", 2)
+    service.under_way |= busy
+    # Once begun it is finished, whether or not the client waits: it finds the answer under its key.
+    doing = asyncio.ensure_future(_enrol(service, order, actor, request_id, key_hash, fingerprint))
+    doing.add_done_callback(lambda _: service.under_way.difference_update(busy))
+    doing.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return await asyncio.shield(doing), False
+
+
+async def _enrol(
+    service: Service, order: Order, actor: str, request_id: str, key_hash: str | None, fingerprint: str
+) -> dict[str, Any]:
+    index = await service.ready()
+    await _check_new(service, order.national_id)
+    person_id, created = new_person_id(), now()
+    days = service.settings.retention_days
+    until = None if days is None else stamp(created + datetime.timedelta(days=days))
+    (facts, (bundle, raw)), failure = await _worked(service, index, order, person_id, stamp(created), until)
+    kept = Templates(
+        np.frombuffer(raw, "<f4").reshape(-1, facts["dim"]), tuple(facts["origins"]), facts["recogniser"]["sha256"]
+    )
+    photos = kept.vectors[[origin == "captured" for origin in kept.origins]]
+    same = service.recogniser["same_person"]
+    duplicates = [] if same is None else index.alike(photos, same)
+    answer = _answer(order, person_id, facts, failure, duplicates, request_id)
+    record = {
+        "name": order.name,
+        "last4": order.national_id[-4:],
+        "recogniser": facts["recogniser"]["name"],
+        "samples": facts["samples"],
+        **{k: answer[k] for k in ("embeddings_created", "augmentation_breakdown", "bundle")},
+    }
+    person = Person(person_id, stamp(created), until, record)
+    remembered = None if key_hash is None else Remembered(key_hash, fingerprint, answer)
+    try:
+        await run_in_threadpool(
+            service.people.add, person, order.national_id, kept, bundle, remembered, actor, request_id
+        )
+    except AlreadyEnrolled as error:
+        raise _already(error.person_id) from error
+    index.put(person_id, kept)
+    return answer
+
+
+async def _check_new(service: Service, national_id: str) -> None:
+    known = await run_in_threadpool(service.people.find_national_id, national_id)
+    if known is not None:
+        raise _already(known)
+
+
+def _already(person_id: str) -> ApiError:
+    return ApiError(409, "already_enrolled", f"this national id is enrolled already, as person {person_id}")
+
+
+async def _worked(
+    service: Service, index: Index, order: Order, person_id: str, created: str, until: str | None
+) -> tuple[Frame, str | None]:
+    """What the worker made, and why the generator was left where it was."""
+    others = index.captured(COHORT)
+    views: list[dict[str, Any]] = []
+    images: list[bytes] = []
+    if order.made is not None:
+        views = [order.made.views[i]["facts"] for i in order.chosen]
+        images = [order.made.images[i] for i in order.chosen]
+    task = {
+        "kind": "enrol",
+        "subject": person_id,
+        "created": created,
+        "retention_until": until,
+        "photos": len(order.photos),
+        "traditional": order.traditional,
+        "angles": order.angles,
+        "views": views,
+        "cohort": len(others),
+        "review": {"accepted": list(order.chosen), "of": len(order.made.views)} if order.made else None,
+    }
+    blobs = [*order.photos, *images, *([np.ascontiguousarray(others, "<f4").tobytes()] if len(others) else [])]
+    if order.angles:
+        try:
+            return await service.generation.run(task, blobs), None
+        except WorkerLost as error:
+            if error.code == "decode_timeout":
+                raise
+            failure = error.code
+        except TaskFailed:
+            failure = "generator_failed"
+        return await service.faces.run({**task, "angles": 0}, blobs), failure
+    return await service.faces.run(task, blobs), None
+
+
+def _answer(
+    order: Order,
+    person_id: str,
+    facts: dict[str, Any],
+    failure: str | None,
+    duplicates: Sequence[tuple[str, float]],
+    request_id: str,
+) -> dict[str, Any]:
+    counts = {origin: facts["origins"].count(origin) for origin in ("captured", "classical", "generated")}
+    degraded, seconds, quality = facts["degraded"], facts["generation_s"], facts["quality"]
+    rejected = list(facts["rejected"])
+    if failure is not None:
+        degraded = {"reason": failure, "reasons": [failure], "by_rung": {}}
+    if order.made is not None:
+        degraded, seconds = order.made.answer["degraded"], order.made.answer["generation_s"]
+        quality = _quality([order.made.views[i]["quality"] for i in order.chosen])
+        rejected += [_reviewed(order, i, view) for i, view in enumerate(order.made.views) if i not in order.chosen]
+    answer = {
+        "success": True,
+        "message": f"Successfully enrolled {order.name}",
+        "person_id": person_id,
+        "embeddings_created": len(facts["origins"]),
+        "augmentation_breakdown": {
+            "original": counts["captured"],
+            "traditional": counts["classical"],
+            "stable_diffusion": counts["generated"],
+        },
+        "rejected": rejected,
+        "degraded": degraded,
+        "bundle": {"id": person_id, "sha256": facts["bundle_sha256"]},
+        "duplicates": [{"person_id": other, "similarity": round(score, 3)} for other, score in duplicates],
+        "request_id": request_id,
+    }
+    if order.sd:
+        answer |= {"sd_generation_time": seconds, "quality_scores": quality}
+    return EnrolAnswer.model_validate(answer).model_dump(exclude_unset=True)
+
+
+def _reviewed(order: Order, index: int, view: dict[str, Any]) -> dict[str, Any]:
+    """A view of the preview that is not enrolled: the gate's reasons, or that a person did not want it."""
+    facts = view["facts"]
+    kind = "reviewed" if facts["accepted"] else "generated"
+    reasons = ["rejected_by_reviewer"] if facts["accepted"] else list(facts["reasons"])
+    return {"kind": kind, "photo": 0, "role": facts["role"], "reasons": reasons, "message": None}
+
+
+def _quality(scores: Sequence[float]) -> dict[str, float] | None:
+    if not scores:
+        return None
+    figures = {"average": sum(scores) / len(scores), "min": min(scores), "max": max(scores)}
+    return {name: round(value, 4) for name, value in figures.items()}

@@ -1,0 +1,164 @@
+"""Multipart forms: read into memory (no temporary file of a face), checked field by field, described for OpenAPI."""
+
+import asyncio
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Request
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from sdaug.config import Config
+from sdaug.service.errors import ApiError, field_error
+from sdaug.service.names import NationalId, PersonName
+from sdaug.service.pictures import check_name, sniff
+
+MAX_TEXT = 64 * 1024
+READ_S = 60.0
+"""Seconds a client may take to send a whole form."""
+
+PREVIEW_ID = r"^[0-9a-f]{32}$"
+
+
+def _numbers(value: Any) -> Any:
+    """`accepted` as browsers and curl send it: "0,2,4", or the field once for each."""
+    if isinstance(value, str):
+        value = [value]
+    parts = [part.strip() for text in value or () for part in str(text).split(",")]
+    return tuple(part for part in parts if part)
+
+
+class EnrolForm(Config):
+    """The fields of `POST /api/enroll`."""
+
+    name: PersonName = Field(description="The person's name.", examples=["Ayesha Khan"])
+    cnic: NationalId = Field(
+        description="National id: kept as a keyed hash, its last four characters are shown.",
+        examples=["35202-1234567-1"],
+    )
+    use_augmentation: bool = Field(True, description="Nine traditional variations of the photo (light, rotation, ...).")
+    use_sd_augmentation: bool = Field(False, description="Views of other head poses by Stable Diffusion.")
+    sd_num_angles: int = Field(5, ge=1, le=10, description="How many views.")
+    preview_id: str | None = Field(
+        None, pattern=PREVIEW_ID, description="A finished preview: its accepted views are enrolled, none is generated."
+    )
+    accepted: Annotated[tuple[int, ...], BeforeValidator(_numbers)] | None = Field(
+        None, description="Of the preview's views, those to enrol, by index: `0,2,4`. Unset: all that passed the gate."
+    )
+
+    @model_validator(mode="after")
+    def _of_a_preview(self) -> "EnrolForm":
+        if self.accepted is not None and self.preview_id is None:
+            raise ValueError("accepted says which views of a preview to enrol; expected preview_id beside it")
+        return self
+
+
+class EnrolMultipleForm(Config):
+    """The fields of `POST /api/enroll/multiple`."""
+
+    name: PersonName = Field(description="The person's name.", examples=["Ayesha Khan"])
+    cnic: NationalId = Field(description="National id, as in `/api/enroll`.", examples=["35202-1234567-1"])
+    use_augmentation: bool = Field(True, description="Nine traditional variations of each photo.")
+    use_sd_augmentation: bool = Field(False, description="Views of other head poses by Stable Diffusion.")
+    sd_num_angles: int = Field(3, ge=1, le=5, description="How many views of each photo.")
+
+
+class PreviewForm(Config):
+    """The fields of `POST /api/previews`."""
+
+    sd_num_angles: int = Field(5, ge=1, le=10, description="How many views.")
+
+
+class CompareForm(Config):
+    """The fields of `POST /api/compare`."""
+
+    person_id: str | None = Field(None, pattern=PREVIEW_ID, description="1:1 with this person; unset: 1:N.")
+    top: int = Field(5, ge=1, le=50, description="1:N: how many candidates, the best first.")
+
+
+FormT = TypeVar("FormT", bound=Config)
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file's bytes, its format by content known to be one that is taken. Its name was checked and forgotten."""
+
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A form's fields as they came, and the files under their field names, each with the name its client gave it."""
+
+    fields: dict[str, Any]
+    files: dict[str, list[tuple[str | None, bytes]]]
+
+
+class _InMemory(MultiPartParser):
+    spool_max_size = 2**40  # the guard limits the body; nothing of it is written to a disk
+
+
+async def read_form(
+    request: Request, form: type[FormT], file_field: str, image_bytes: int
+) -> tuple[FormT, list[Upload]]:
+    """The checked fields and the files in `file_field`. Raises ApiError: 400, 413, 415, 422."""
+    sent = await _sent(request)
+    if strange := sorted(set(sent.files) - {file_field}):
+        raise ApiError(422, "unknown_field", f"{len(strange)} unknown file fields; expected {file_field!r}")
+    if strange := sorted(set(sent.fields) - set(form.model_fields)):
+        known = ", ".join((*form.model_fields, file_field))
+        raise ApiError(422, "unknown_field", f"{len(strange)} unknown fields; there are: {known}")
+    repeated = [k for k, v in sent.fields.items() if isinstance(v, list) and k != "accepted"]
+    if repeated:
+        raise ApiError(422, "invalid_field", f"{repeated[0]}: given more than once")
+    try:
+        fields = form.model_validate(sent.fields)
+    except ValidationError as error:
+        raise field_error(error) from None
+    return fields, [_checked(name, data, image_bytes) for name, data in sent.files.get(file_field, [])]
+
+
+def _checked(name: str | None, data: bytes, image_bytes: int) -> Upload:
+    if len(data) > image_bytes:
+        raise ApiError(413, "image_too_large", f"the file has {len(data)} bytes, at most {image_bytes} are taken")
+    check_name(name, sniff(data))
+    return Upload(data)
+
+
+async def _sent(request: Request) -> Sent:
+    kind = request.headers.get("content-type", "")
+    if not re.match(r"multipart/form-data\s*;", kind, re.IGNORECASE):
+        raise ApiError(415, "not_multipart", "expected a body of type multipart/form-data")
+    parser = _InMemory(request.headers, request.stream(), max_files=12, max_fields=24, max_part_size=MAX_TEXT)
+    try:
+        form = await asyncio.wait_for(parser.parse(), READ_S)
+    except MultiPartException as error:
+        code = 413 if "exceeded maximum size" in error.message else 400
+        raise ApiError(code, "bad_form", f"the form cannot be read: {error.message}") from error
+    except asyncio.TimeoutError as error:
+        raise ApiError(400, "too_slow", f"the form did not arrive within {READ_S:g} s") from error
+    fields: dict[str, Any] = {}
+    files: dict[str, list[tuple[str | None, bytes]]] = {}
+    try:
+        for name, value in form.multi_items():
+            if isinstance(value, UploadFile):
+                files.setdefault(name, []).append((value.filename, await value.read()))
+            elif name in fields:
+                fields[name] = [*(fields[name] if isinstance(fields[name], list) else [fields[name]]), value]
+            else:
+                fields[name] = value
+    finally:
+        await form.close()
+    return Sent(fields, files)
+
+
+def describe(form: type[Config], file_field: str, *, several: bool = False, needed: bool = True) -> dict[str, Any]:
+    """The OpenAPI request body of a form with a file or files."""
+    schema = form.model_json_schema()
+    picture = {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP, one face."}
+    field = {"type": "array", "items": picture, "minItems": 1, "maxItems": 10} if several else picture
+    schema["properties"][file_field] = field
+    schema["required"] = [*schema.get("required", []), *([file_field] if needed else [])]
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}

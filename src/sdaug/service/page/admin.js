@@ -1,0 +1,386 @@
+// The admin page. What comes from the server is shown as text, never as markup; the key is never kept here.
+
+const $ = (id) => document.getElementById(id);
+const show = (element, visible) => { element.hidden = !visible; };
+const OWN = { "X-Sdaug-Page": "1" };
+
+class Refused extends Error {
+  constructor(status, problem) {
+    super(problem.detail || `status ${status}`);
+    this.status = status;
+  }
+}
+
+async function api(path, options = {}) {
+  let response;
+  try {
+    response = await fetch(path, { credentials: "same-origin", ...options, headers: { ...OWN, ...options.headers } });
+  } catch (error) {
+    throw new Error(`Network error: ${error.message}`);
+  }
+  const answer = await response.json().catch(() => ({}));
+  if (response.status === 401 && path !== "api/session") signedIn(false);
+  if (!response.ok) throw new Refused(response.status, answer);
+  return answer;
+}
+
+function tell(element, error, lead) {
+  element.textContent = error instanceof Refused && lead ? `${lead}: ${error.message}` : error.message;
+  show(element, true);
+}
+
+// Signing in
+
+function signedIn(yes) {
+  show($("signIn"), !yes);
+  show($("signedIn"), yes);
+  show($("signOut"), yes);
+  if (yes) {
+    checkStatus();
+    listPeople();
+  } else {
+    $("apiKey").focus();
+  }
+}
+
+$("signInForm").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const key = $("apiKey").value.trim();
+  $("apiKey").value = "";
+  $("apiKey").setCustomValidity("");
+  try {
+    await api("api/session", {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ key }),
+    });
+    signedIn(true);
+    $("personName").focus();
+  } catch (error) {
+    $("apiKey").setCustomValidity(error.message);
+    $("apiKey").reportValidity();
+  }
+});
+
+$("apiKey").addEventListener("input", () => $("apiKey").setCustomValidity(""));
+
+$("signOut").addEventListener("click", async () => {
+  await api("api/session", { method: "DELETE" }).catch(() => {});
+  signedIn(false);
+});
+
+// Whether views can be generated
+
+async function checkStatus() {
+  const line = $("sdStatus");
+  const toggle = $("useSdAugmentation");
+  try {
+    const status = await api("api/sd/status");
+    line.classList.toggle("ready", status.available);
+    line.classList.toggle("not", !status.available && status.reason !== "checking");
+    if (status.available) {
+      line.textContent = `Stable Diffusion: Ready (${status.model_name})`;
+    } else if (status.reason === "checking") {
+      line.textContent = "Checking Stable Diffusion availability...";
+      setTimeout(checkStatus, 1500);
+    } else {
+      line.textContent = `Stable Diffusion: Not Available (${status.reason}: ${status.message})`;
+    }
+    toggle.disabled = !status.available;
+    if (!status.available) toggle.checked = false;
+  } catch (error) {
+    line.textContent = `Stable Diffusion: Not Available (${error.message})`;
+    line.classList.add("not");
+    toggle.disabled = true;
+    toggle.checked = false;
+  }
+  show($("sdAngleSelector"), toggle.checked);
+}
+
+$("useSdAugmentation").addEventListener("change", (event) => show($("sdAngleSelector"), event.target.checked));
+
+// Enrolling
+
+function enrolFields() {
+  const form = new FormData();
+  form.set("name", $("personName").value);
+  form.set("cnic", $("personCnic").value);
+  form.set("use_augmentation", $("useAugmentation").checked ? "true" : "false");
+  return form;
+}
+
+let attempt = null;
+
+$("enrolForm").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  show($("enrolError"), false);
+  show($("enrolResult"), false);
+  attempt = crypto.randomUUID ? crypto.randomUUID() : `${Date.now()}-${Math.random()}`;
+  const photo = $("personPhoto").files[0];
+  if ($("useSdAugmentation").checked) return preview(photo);
+  const form = enrolFields();
+  form.set("file", photo);
+  return enrol(form, "Assessing quality...");
+});
+
+async function enrol(form, text) {
+  $("enrolButton").disabled = true;
+  overlay(true, text, null, false);
+  try {
+    succeeded(await api("api/enroll", { method: "POST", body: form, headers: { "Idempotency-Key": attempt } }));
+  } catch (error) {
+    tell($("enrolError"), error, "Failed to enroll person");
+  } finally {
+    overlay(false);
+    $("enrolButton").disabled = false;
+  }
+}
+
+function succeeded(answer) {
+  const counts = answer.augmentation_breakdown;
+  $("enrolMessage").textContent = answer.message;
+  $("countOriginal").textContent = counts.original;
+  $("countTraditional").textContent = counts.traditional;
+  $("countGenerated").textContent = counts.stable_diffusion;
+  $("countTotal").textContent = answer.embeddings_created;
+  const time = answer.sd_generation_time;
+  $("generationTime").textContent = typeof time === "number" ? `${time.toFixed(1)} s` : "none";
+  const notes = [];
+  if (answer.degraded) notes.push(`Not everything was made as asked for: ${answer.degraded.reasons.join(", ")}.`);
+  if (answer.rejected.length) {
+    notes.push(`Not enrolled: ${answer.rejected.map((r) => `${r.role} (${r.reasons.join(", ")})`).join("; ")}.`);
+  }
+  if (answer.duplicates.length) notes.push(`Looks like ${answer.duplicates.length} person(s) enrolled before.`);
+  $("enrolNotes").textContent = notes.join(" ");
+  show($("enrolResult"), true);
+  $("enrolResult").focus();
+  $("enrolForm").reset();
+  show($("sdAngleSelector"), false);
+  listPeople();
+}
+
+// Progress
+
+function overlay(visible, text, percent, cancellable) {
+  if (!visible) {
+    show($("loadingOverlay"), false);
+    $("main").inert = false;
+    return;
+  }
+  $("sdProgressText").textContent = text;
+  if (percent === null || percent === undefined) $("sdProgressBar").removeAttribute("value");
+  else $("sdProgressBar").value = percent;
+  show($("cancelGeneration"), cancellable);
+  if ($("loadingOverlay").hidden) {
+    show($("loadingOverlay"), true);
+    $("main").inert = true;
+    (cancellable ? $("cancelGeneration") : $("loadingPanel")).focus();
+  }
+}
+
+const SHARE = { queued: 0, decoded: 5, initializing: 10, assessing: 92, finalizing: 96, done: 100 };
+
+function percentOf(step) {
+  return step.step === "angle" ? 15 + (75 * (step.angle - 1)) / step.of : SHARE[step.step];
+}
+
+let job = null;
+
+async function preview(photo) {
+  const form = new FormData();
+  form.set("file", photo);
+  form.set("sd_num_angles", $("sdNumAngles").value);
+  $("enrolButton").disabled = true;
+  overlay(true, "Initializing Stable Diffusion...", 0, true);
+  try {
+    job = (await api("api/previews", { method: "POST", body: form })).job_id;
+    const ended = await follow(job);
+    if (ended === "cancelled") return;
+    const made = await api(`api/jobs/${job}`);
+    // A generator that fails does not stand in the way; a photo that cannot be used does.
+    if (ended === "failed" && !made.error.code.startsWith("worker_")) throw new Refused(422, made.error);
+    offer(made);
+  } catch (error) {
+    tell($("enrolError"), error, "Failed to enroll person");
+  } finally {
+    overlay(false);
+    $("enrolButton").disabled = false;
+  }
+}
+
+function follow(id) {
+  return new Promise((resolve, reject) => {
+    const source = new EventSource(`api/jobs/${id}/events`);
+    const end = (how) => { source.close(); resolve(how); };
+    source.addEventListener("step", (event) => {
+      const step = JSON.parse(event.data);
+      if (step.text) overlay(true, step.text, percentOf(step), true);
+    });
+    for (const how of ["done", "failed", "cancelled"]) source.addEventListener(how, () => end(how));
+    source.addEventListener("error", () => {
+      if (source.readyState === EventSource.CLOSED) reject(new Error("Network error: the progress was lost"));
+    });
+  });
+}
+
+$("cancelGeneration").addEventListener("click", async () => {
+  if (job) await api(`api/jobs/${job}`, { method: "DELETE" }).catch(() => {});
+});
+
+// Looking at what was made
+
+function offer(answer) {
+  if (answer.generation_s) {
+    $("sdMeasured").textContent =
+      `The last generation of ${answer.of} angles on this machine took ${answer.generation_s.toFixed(1)} s.`;
+  }
+  const passed = answer.previews.filter((view) => view.image);
+  const none = answer.error ? `Generation failed (${answer.error.detail})` : "No angle passed the gate";
+  $("previewNote").textContent = passed.length
+    ? `${passed.length} of ${answer.previews.length} angles passed the gate. Untick what should not be enrolled.`
+    : `${none}; the original can still be enrolled.`;
+  $("sdPreviewGrid").replaceChildren(...answer.previews.map(card));
+  $("acceptPreviews").disabled = !passed.length;
+  $("sdPreviewModal").showModal();
+}
+
+function card(view) {
+  const item = document.createElement("li");
+  const add = (tag, text) => {
+    const element = document.createElement(tag);
+    if (text !== undefined) element.textContent = text;
+    item.append(element);
+    return element;
+  };
+  if (!view.image) {
+    add("p", `${view.pose}: refused`);
+    add("p", view.reasons.join(", "));
+    return item;
+  }
+  const picture = add("img");
+  picture.src = view.image;
+  picture.alt = `The person, ${view.pose}; made, not photographed`;
+  const id = `view${view.index}`;
+  const line = add("p");
+  line.className = "choice";
+  const box = document.createElement("input");
+  box.type = "checkbox";
+  box.checked = true;
+  box.id = id;
+  box.value = view.index;
+  const label = document.createElement("label");
+  label.htmlFor = id;
+  label.textContent = view.pose;
+  line.append(box, label);
+  add("p", `quality ${view.quality.toFixed(2)}, ${view.rung}`);
+  return item;
+}
+
+$("acceptPreviews").addEventListener("click", () => {
+  const accepted = [...$("sdPreviewGrid").querySelectorAll("input:checked")].map((box) => box.value);
+  $("sdPreviewModal").close();
+  const form = enrolFields();
+  form.set("preview_id", job);
+  form.set("accepted", accepted.join(","));
+  enrol(form, "Finalizing...");
+});
+
+$("rejectPreviews").addEventListener("click", async () => {
+  $("sdPreviewModal").close();
+  const form = enrolFields();
+  form.set("file", $("personPhoto").files[0]);
+  await api(`api/jobs/${job}`, { method: "DELETE" }).catch(() => {});
+  enrol(form, "Finalizing...");
+});
+
+// Comparing
+
+$("compareForm").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  show($("compareError"), false);
+  const form = new FormData();
+  form.set("file", $("comparePhoto").files[0]);
+  if ($("comparePerson").value) form.set("person_id", $("comparePerson").value);
+  try {
+    const answer = await api("api/compare", { method: "POST", body: form });
+    $("compareNote").textContent =
+      `${answer.mode} by ${answer.recogniser}, ${answer.compared} compared, match from ${answer.threshold} on. ` +
+      "More templates raise strangers' scores too: at one threshold the columns do not have the same false match rate.";
+    $("compareRows").replaceChildren(...answer.candidates.map((c) => row(
+      c.name,
+      arm(c.without_augmentation),
+      arm(c.without_sd),
+      arm(c.with_augmentation),
+    )));
+    show($("compareResult"), true);
+  } catch (error) {
+    show($("compareResult"), false);
+    tell($("compareError"), error, "Failed to compare");
+  }
+});
+
+const arm = (score) => `${score.similarity.toFixed(3)} ${score.match ? "match" : "no match"} (${score.templates})`;
+
+function row(...cells) {
+  const line = document.createElement("tr");
+  for (const cell of cells) {
+    const place = document.createElement("td");
+    place.append(cell);
+    line.append(place);
+  }
+  return line;
+}
+
+// The people
+
+let next = null;
+
+async function listPeople(after = null) {
+  try {
+    const answer = await api(`api/persons${after ? `?after=${after}` : ""}`);
+    next = answer.next;
+    const lines = answer.persons.map(person);
+    const options = answer.persons.map((p) => new Option(`${p.name} (…${p.national_id_last4})`, p.person_id));
+    if (after) {
+      $("peopleRows").append(...lines);
+      $("comparePerson").append(...options);
+    } else {
+      $("peopleRows").replaceChildren(...lines);
+      $("comparePerson").replaceChildren(new Option("everybody", ""), ...options);
+    }
+    $("peopleNote").textContent = `${answer.total} enrolled`;
+    show($("morePeople"), next !== null);
+  } catch (error) {
+    $("peopleNote").textContent = error.message;
+  }
+}
+
+$("morePeople").addEventListener("click", () => listPeople(next));
+
+function person(p) {
+  const actions = document.createElement("span");
+  const bundle = document.createElement("a");
+  bundle.href = `api/persons/${p.person_id}/bundle`;
+  bundle.textContent = "Bundle";
+  bundle.setAttribute("aria-label", `Bundle of ${p.name}`);
+  const remove = document.createElement("button");
+  remove.type = "button";
+  remove.textContent = "Delete";
+  remove.setAttribute("aria-label", `Delete ${p.name}`);
+  remove.addEventListener("click", async () => {
+    if (!confirm(`Delete ${p.name} and every trace of them?`)) return;
+    try {
+      await api(`api/persons/${p.person_id}`, { method: "DELETE" });
+      await listPeople();
+      $("peopleNote").textContent = `Deleted ${p.name}`;
+    } catch (error) {
+      $("peopleNote").textContent = error.message;
+    }
+  });
+  actions.append(bundle, " ", remove);
+  const name = document.createElement("bdi");
+  name.textContent = p.name;
+  return row(name, `…${p.national_id_last4}`, String(p.embeddings_created), p.created.slice(0, 10), actions);
+}
+
+api("api/session").then(() => signedIn(true), () => signedIn(false));

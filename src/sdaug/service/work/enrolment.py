@@ -1,0 +1,279 @@
+"""The task `enrol`: photos of one person to a bundle and its templates."""
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from sdaug.augmentor import GenerativeAugmentor
+from sdaug.cohort import Cohort, without_subject
+from sdaug.enrol import RULES, embed_largest, generator_facts
+from sdaug.enrolment.bundle import BundleSample, bundle_files
+from sdaug.enrolment.layout import EMBEDDINGS, MANIFEST, canonical_json, digest
+from sdaug.enrolment.manifest import Header, parse, parse_manifest
+from sdaug.gate import Gate, open_gate
+from sdaug.measure.digest import array_sha256
+from sdaug.record import plain
+from sdaug.service.work.archive import zipped
+from sdaug.service.work.decoding import decode_upload
+from sdaug.service.work.portrait import Portrait, cut_portrait
+from sdaug.service.work.variations import variations
+from sdaug.service.work.views import Step, degradation, from_line, make_views, quality_of, view_samples
+from sdaug.types import Augmentation, PhotoError
+
+Known = dict[str, np.ndarray]
+"""Vectors by the digest of the pixels they were taken from: the bundle embeds stored bytes, which decode to the same
+pixels, and a vector costs a tenth of a second."""
+
+
+@dataclass
+class Collected:
+    """What an enrolment gathers, photo by photo."""
+
+    samples: list[BundleSample] = field(default_factory=list)
+    known: Known = field(default_factory=dict)
+    rejected: list[dict[str, Any]] = field(default_factory=list)
+    records: list[Augmentation] = field(default_factory=list)
+    views: list[BundleSample] = field(default_factory=list)
+    failure: str | None = None
+    generation_s: float = 0.0
+
+
+def enrol(
+    augmentor: GenerativeAugmentor, task: dict[str, Any], blobs: Sequence[bytes], max_pixels: int, step: Step
+) -> tuple[dict[str, Any], list[bytes]]:
+    """The answer and the blobs (the bundle as a zip, its vectors float32 row by row).
+
+    task: `subject`, `created`, `retention_until`, `photos` (how many blobs are photos), `traditional` (bool), `angles`
+    (how many a photo, 0 for none), `views` (facts of accepted preview images, whose PNGs are the next blobs), `cohort`
+    (rows of other people's vectors in the last blob, 0 for none). Raises PhotoError where no photo can be used.
+    """
+    photos, rest = blobs[: task["photos"]], blobs[task["photos"] :]
+    others = _cohort(augmentor, task, rest)
+    got = Collected()
+    refusal: PhotoError | None = None
+    for index, data in enumerate(photos):
+        try:
+            _one_photo(augmentor, task, index, data, others, max_pixels, step, got)
+        except PhotoError as error:
+            refusal = error
+            got.rejected.append(
+                {
+                    "kind": "photo",
+                    "photo": index,
+                    "role": "source",
+                    "reasons": [error.reason.value],
+                    "message": str(error),
+                }
+            )
+    if not got.samples:
+        assert refusal is not None
+        raise refusal
+    # A preview belongs to its photo, which is the only one.
+    got.samples += [from_line(facts, png) for facts, png in zip(task["views"], rest, strict=False)]
+    got.samples += got.views
+    step("finalizing", text="Finalizing...")
+    return _packed(augmentor, task, got)
+
+
+def _one_photo(
+    augmentor: GenerativeAugmentor,
+    task: dict[str, Any],
+    index: int,
+    data: bytes,
+    others: Cohort | None,
+    max_pixels: int,
+    step: Step,
+    got: Collected,
+) -> None:
+    photo = decode_upload(data, max_pixels)
+    step("decoded", photo=index)
+    if any(s.parent_sha256 == photo.sha256 for s in got.samples):
+        got.rejected.append({"kind": "photo", "photo": index, "role": "source", "reasons": ["near_duplicate"],
+                             "message": "the same file was given twice"})  # fmt: skip
+        return
+    portrait = cut_portrait(photo, augmentor.pack, augmentor.settings.min_source_face_px)
+    gate = open_gate(augmentor.pack, augmentor.settings.gate, portrait.pixels, portrait.face)
+    own = augmentor.pack.recognisers[0].name
+    if others is not None:
+        gate = replace(
+            gate, cohort=without_subject(others, augmentor.pack, photo.sha256, gate.reference[own])[0].vectors
+        )
+    got.known[array_sha256(portrait.pixels)] = gate.reference[own]
+    got.samples.append(_captured(portrait, gate))
+    if task["traditional"]:
+        step("varying", photo=index)
+        for sample, vector in _varied(portrait, gate, step):
+            got.samples.append(sample)
+            if sample.accepted and sample.image is not None and vector is not None:
+                got.known[array_sha256(sample.image)] = vector
+            elif not sample.accepted:
+                got.rejected.append(_rejection("traditional", index, sample))
+    if task["angles"] and got.failure is None:
+        _generate(augmentor, portrait, task["angles"], others, step, index, got)
+
+
+def _generate(
+    augmentor: GenerativeAugmentor,
+    portrait: Portrait,
+    angles: int,
+    others: Cohort | None,
+    step: Step,
+    index: int,
+    got: Collected,
+) -> None:
+    """Views of one photo. Whatever goes wrong costs the views and not the enrolment."""
+    began = time.perf_counter()
+    try:
+        record = make_views(augmentor, portrait.photo, angles, others, step)
+        samples = view_samples(augmentor, portrait.photo, record)
+    except Exception as error:
+        got.failure = failure_word(error)
+        return
+    finally:
+        got.generation_s += time.perf_counter() - began
+    got.records.append(record)
+    got.views += samples
+    own = augmentor.pack.recognisers[0].name
+    for angle, sample in zip(record.angles, samples, strict=True):
+        if sample.accepted and sample.image is not None:
+            got.known[array_sha256(sample.image)] = angle.judgement.vectors[own]
+        else:
+            got.rejected.append(_rejection("generated", index, sample))
+
+
+def failure_word(error: Exception) -> str:
+    """One word for a generator that failed: a `Reason` where there is one."""
+    from sdaug.diffusion.descent import out_of_memory
+
+    reason = getattr(error, "reason", None)
+    if reason is not None:
+        return str(getattr(reason, "value", reason))
+    return "out_of_memory" if out_of_memory(error) else "generator_failed"
+
+
+def _captured(portrait: Portrait, gate: Gate) -> BundleSample:
+    return BundleSample(
+        origin="captured",
+        role="source",
+        image=portrait.pixels,
+        parent_sha256=portrait.photo.sha256,
+        accepted=True,
+        measured=portrait.face.pose,
+        quality=dict(gate.source_quality),
+    )
+
+
+def _varied(portrait: Portrait, gate: Gate, step: Step) -> list[tuple[BundleSample, np.ndarray | None]]:
+    assert portrait.face.pose is not None
+    own = gate.pack.recognisers[0].name
+    found = []
+    for role, (image, pose) in variations(portrait.pixels, portrait.face.pose).items():
+        step("variation", role=role)
+        judged = gate.judge(image, pose)
+        found.append(
+            (
+                BundleSample(
+                    origin="classical",
+                    role=role,
+                    image=image if judged.accepted else None,
+                    parent_sha256=portrait.photo.sha256,
+                    accepted=judged.accepted,
+                    requested=pose,
+                    measured=judged.measured,
+                    similarity=judged.similarity,
+                    quality=judged.quality,
+                    reasons=tuple(reason.value for reason in judged.reasons),
+                ),
+                judged.vectors.get(own),
+            )
+        )
+    return found
+
+
+def _rejection(kind: str, index: int, sample: BundleSample) -> dict[str, Any]:
+    return {"kind": kind, "photo": index, "role": sample.role, "reasons": list(sample.reasons), "message": None}
+
+
+def _cohort(augmentor: GenerativeAugmentor, task: dict[str, Any], rest: Sequence[bytes]) -> Cohort | None:
+    if not task["cohort"]:
+        return None
+    own = augmentor.pack.recognisers[0]
+    rows = np.frombuffer(rest[-1], np.float32).reshape(task["cohort"], own.dim)
+    return Cohort({own.name: rows})
+
+
+def _embedder(augmentor: GenerativeAugmentor, known: Known) -> Callable[[np.ndarray], np.ndarray | None]:
+    def embed(image: np.ndarray) -> np.ndarray | None:
+        vector = known.get(array_sha256(image))
+        return embed_largest(augmentor.pack, image) if vector is None else vector
+
+    return embed
+
+
+def _packed(augmentor: GenerativeAugmentor, task: dict[str, Any], got: Collected) -> tuple[dict[str, Any], list[bytes]]:
+    header = _header(augmentor, task, got)
+    files = bundle_files(header, got.samples, _embedder(augmentor, got.known))
+    manifest = parse_manifest(files[MANIFEST])  # `bundle_files` has verified what it made
+    rows, dim = len(manifest.accepted), header.recogniser.dim
+    vectors = files[EMBEDDINGS][-4 * rows * dim :]  # a safetensors file ends with its one tensor
+    archive = zipped(files)
+    accepted = manifest.accepted
+    views = [s for s in got.views if s.accepted]
+    scores = [quality_of(augmentor, s) for s in views]
+    answer = {
+        "origins": [s.origin for s in accepted],
+        "samples": [
+            {"row": s.row, "role": s.role, "origin": s.origin, "rung": s.rung, "measured": plain(s.measured),
+             "similarity": s.similarity}
+            for s in accepted
+        ],  # fmt: skip
+        "dim": dim,
+        "recogniser": {"name": header.recogniser.name, "sha256": header.recogniser.sha256},
+        "bundle_sha256": digest(archive),
+        "rejected": got.rejected,
+        "generation_s": round(got.generation_s, 3),
+        "quality": {"average": round(sum(scores) / len(scores), 4), "min": round(min(scores), 4),
+                    "max": round(max(scores), 4)} if scores else None,
+        "degraded": {"reason": got.failure, "reasons": [got.failure], "by_rung": {}} if got.failure
+        else degradation(got.views),
+    }  # fmt: skip
+    return answer, [archive, vectors]
+
+
+def _header(augmentor: GenerativeAugmentor, task: dict[str, Any], got: Collected) -> Header:
+    pack, settings = augmentor.pack, augmentor.settings
+    own = pack.recognisers[0]
+    made = generator_facts(got.records[0]) if got.records else {"name": "sdaug", "version": version("sdaug")}
+    policy = {
+        "gate": plain(settings.gate.model_dump()),
+        "rule": RULES[settings.gate.rule],
+        "traditional": task["traditional"],
+        "angles": task["angles"],
+    }
+    if task.get("review"):
+        policy["review"] = task["review"]
+    content = {
+        "subject": task["subject"],
+        "created": task["created"],
+        "tool": {"name": "sdaug.service", "version": version("sdaug")},
+        "config_hash": hashlib.sha256(settings.model_dump_json().encode()).hexdigest(),
+        "recogniser": {
+            "name": own.name,
+            "sha256": own.sha256,
+            "dim": own.dim,
+            "metric": own.metric,
+            "normalised": own.metric == "cosine",
+            "pack": pack.name,
+        },
+        "detector": {"name": pack.facts["detector"], "files": pack.facts["files"]},
+        "generator": made,
+        "policy": policy,
+        "consent": None,
+        "retention_until": task["retention_until"],
+    }
+    return parse(Header, canonical_json(content))

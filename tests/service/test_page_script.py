@@ -1,0 +1,201 @@
+"""What the page's script does with each answer of the service, run by Node on stand-ins for the elements."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from bs4 import BeautifulSoup
+
+import sdaug.service
+
+PAGE = Path(sdaug.service.__file__).parent / "page"
+READY = {"available": True, "model_name": "sdaug-nano", "reason": None, "message": None, "busy": 0}
+NOT = {"available": False, "model_name": "sd", "reason": "weights_missing", "message": "not on this machine", "busy": 0}
+NOBODY = {"persons": [], "next": None, "total": 0}
+ENROLLED = {
+    "success": True, "message": "Successfully enrolled Ayesha <b>Khan</b>", "person_id": "1" * 32,
+    "embeddings_created": 13,
+    "augmentation_breakdown": {"original": 1, "traditional": 9, "stable_diffusion": 3}, "sd_generation_time": 12.34,
+    "quality_scores": {"average": 0.9, "min": 0.8, "max": 1.0}, "rejected": [], "degraded": None, "bundle": {},
+    "duplicates": [], "request_id": "r",
+}  # fmt: skip
+
+
+def view(index: int, accepted: bool = True) -> dict:
+    facts = {
+        "index": index,
+        "role": "yaw",
+        "pose": f"pose {index}",
+        "rung": "diffusion",
+        "quality": 0.9,
+        "similarity": {},
+    }
+    if accepted:
+        return facts | {"accepted": True, "reasons": [], "image": f"/api/previews/j/images/{index}"}
+    return facts | {"accepted": False, "reasons": ["blurred"], "image": None}
+
+
+def step(text: str, **more) -> list:
+    return ["step", {"step": "angle" if "angle" in more else "x", "text": text, **more}]
+
+
+@pytest.fixture(scope="module")
+def run():
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("Node is not on this machine; the script cannot be run")
+    page = BeautifulSoup((PAGE / "admin.html").read_text(encoding="utf-8"), "html.parser")
+    elements = {
+        tag["id"]: {
+            "tag": tag.name,
+            "text": "" if tag.find() else tag.text,
+            "hidden": tag.has_attr("hidden"),
+            "disabled": tag.has_attr("disabled"),
+            "checked": tag.has_attr("checked"),
+            "value": "5" if tag["id"] == "sdNumAngles" else "",
+        }
+        for tag in page.find_all(id=True)
+    }
+
+    def call(answers: dict, actions: list, events: list = ()) -> dict:
+        given = {"GET api/session": [200, {}], "GET api/persons": [200, NOBODY], "GET api/sd/status": [200, READY]}
+        task = {
+            "elements": elements, "script": str(PAGE / "admin.js"), "answers": given | answers, "actions": actions,
+            "events": list(events),
+        }  # fmt: skip
+        harness = Path(__file__).with_name("page_harness.mjs")
+        done = subprocess.run([node, str(harness)], input=json.dumps(task), capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return call
+
+
+FILL = [
+    ["set", "personName", {"value": "Ayesha Khan"}],
+    ["set", "personCnic", {"value": "35202-1234567-1"}],
+    ["set", "personPhoto", {"files": ["photo"]}],
+]
+
+
+def with_sd(angles: str = "5") -> list:
+    return [
+        *FILL,
+        ["set", "useSdAugmentation", {"checked": True}],
+        ["change", "useSdAugmentation"],
+        ["set", "sdNumAngles", {"value": angles}],
+        ["submit", "enrolForm"],
+    ]
+
+
+def test_available(run):
+    seen = run({}, [["set", "useSdAugmentation", {"checked": True}], ["change", "useSdAugmentation"]])["seen"]
+    assert seen["sdStatus"]["text"] == "Stable Diffusion: Ready (sdaug-nano)" and seen["sdStatus"]["classes"] == [
+        "ready"
+    ]
+    assert not seen["useSdAugmentation"]["disabled"] and not seen["sdAngleSelector"]["hidden"]
+    assert seen["signIn"]["hidden"] and not seen["signedIn"]["hidden"]
+
+
+def test_not_available(run):
+    seen = run({"GET api/sd/status": [200, NOT]}, [])["seen"]
+    assert seen["sdStatus"]["text"].startswith("Stable Diffusion: Not Available (weights_missing")
+    assert seen["useSdAugmentation"]["disabled"] and seen["sdAngleSelector"]["hidden"]
+
+
+def test_still_being_found_out_and_not_answered(run):
+    checking = run({"GET api/sd/status": [200, NOT | {"reason": "checking"}]}, [])["seen"]
+    assert checking["sdStatus"]["text"] == "Checking Stable Diffusion availability..."
+    down = run({"GET api/sd/status": "down"}, [])["seen"]
+    assert down["sdStatus"]["text"].startswith("Stable Diffusion: Not Available (Network error: ")
+    assert down["useSdAugmentation"]["disabled"]
+
+
+def test_signing_in_keeps_no_key(run):
+    refused = {"GET api/session": [401, {"detail": "no key"}], "POST api/session": [401, {"detail": "not known"}]}
+    done = run(refused, [["set", "apiKey", {"value": "secret"}], ["submit", "signInForm"]])
+    assert done["seen"]["apiKey"]["validity"] == "not known" and not done["seen"]["signIn"]["hidden"]
+    good = refused | {"POST api/session": [200, {"signed_in": True}]}
+    done = run(good, [["set", "apiKey", {"value": "secret"}], ["submit", "signInForm"]])
+    assert not done["seen"]["signedIn"]["hidden"] and done["seen"]["apiKey"]["text"] == ""
+    assert all("secret" not in request["path"] for request in done["requests"])
+
+
+def test_enrolling_without_sd(run):
+    answer = {k: v for k, v in ENROLLED.items() if k not in ("sd_generation_time", "quality_scores")}
+    done = run({"POST api/enroll": [200, answer]}, [*FILL, ["submit", "enrolForm"]])
+    (sent,) = [r for r in done["requests"] if r["method"] == "POST"]
+    assert sent["form"]["use_augmentation"] == "true" and "preview_id" not in sent["form"]
+    assert sent["headers"]["Idempotency-Key"] == "attempt" and sent["headers"]["X-Sdaug-Page"] == "1"
+    seen = done["seen"]
+    assert seen["enrolMessage"]["text"] == "Successfully enrolled Ayesha <b>Khan</b>"
+    assert seen["generationTime"]["text"] == "none" and not seen["enrolResult"]["hidden"]
+    assert seen["loadingOverlay"]["hidden"] and not seen["enrolButton"]["disabled"]
+
+
+@pytest.mark.parametrize("angles", ["3", "5", "7", "10"])
+def test_enrolling_with_sd_shows_progress_and_the_views(run, angles):
+    n = int(angles)
+    made = {
+        "job_id": "j", "state": "done", "of": n, "generation_s": 12.34, "degraded": None,
+        "previews": [view(i, accepted=i != 1) for i in range(n)],
+    }  # fmt: skip
+    answers = {
+        "POST api/previews": [202, {"job_id": "j"}],
+        "GET api/jobs/j": [200, made],
+        "POST api/enroll": [200, ENROLLED],
+    }
+    steps = [step(f"Generating angle {i + 1}/{n}... (pose)", angle=i + 1, of=n) for i in range(n)]
+    events = [step("Initializing Stable Diffusion..."), *steps, step("Assessing quality..."), ["done", {}]]
+    offered = run(answers, with_sd(angles), events)
+    assert [r["form"]["sd_num_angles"] for r in offered["requests"] if r["path"] == "api/previews"] == [angles]
+    assert offered["progress"] == [
+        "Initializing Stable Diffusion...",
+        *[s[1]["text"] for s in steps],
+        "Assessing quality...",
+    ]
+    assert offered["seen"]["sdPreviewModal"]["open"] and offered["seen"]["loadingOverlay"]["hidden"]
+    assert f"{n - 1} of {n} angles passed" in offered["seen"]["previewNote"]["text"]
+    assert "pose 1: refused blurred" in offered["seen"]["sdPreviewGrid"]["text"]
+    assert "12.3 s" in offered["seen"]["sdMeasured"]["text"]
+
+    accepted = run(answers, [*with_sd(angles), ["click", "acceptPreviews"]], events)
+    (sent,) = [r["form"] for r in accepted["requests"] if r["path"] == "api/enroll"]
+    assert sent["preview_id"] == "j" and sent["accepted"] == ",".join(str(i) for i in range(n) if i != 1)
+    seen = accepted["seen"]
+    counts = [seen[k]["text"] for k in ("countOriginal", "countTraditional", "countGenerated", "countTotal")]
+    assert counts == ["1", "9", "3", "13"] and seen["generationTime"]["text"] == "12.3 s"
+
+    rejected = run(answers, [*with_sd(angles), ["click", "rejectPreviews"]], events)
+    (sent,) = [r["form"] for r in rejected["requests"] if r["path"] == "api/enroll"]
+    assert "preview_id" not in sent and sent["file"] == "photo"
+
+
+def test_a_failing_generation_and_a_failing_enrolment_are_said(run):
+    failed = {
+        "job_id": "j",
+        "state": "failed",
+        "error": {"code": "no_face", "detail": "no face was found"},
+        "previews": [],
+    }
+    done = run(
+        {"POST api/previews": [202, {"job_id": "j"}], "GET api/jobs/j": [200, failed]}, with_sd(), [["failed", {}]]
+    )
+    assert "no face was found" in done["seen"]["enrolError"]["text"] and not done["seen"]["enrolError"]["hidden"]
+    conflict = run({"POST api/enroll": [409, {"detail": "enrolled already"}]}, [*FILL, ["submit", "enrolForm"]])
+    assert conflict["seen"]["enrolError"]["text"] == "Failed to enroll person: enrolled already"
+    down = run({"POST api/enroll": "down"}, [*FILL, ["submit", "enrolForm"]])
+    assert down["seen"]["enrolError"]["text"].startswith("Network error: ")
+
+
+def test_comparing_shows_each_arm(run):
+    arm = {"similarity": 0.5, "match": True, "templates": 1}
+    candidate = {"person_id": "1", "name": "Ayesha", "without_augmentation": arm, "without_sd": arm | {"templates": 10},
+                 "with_augmentation": {"similarity": 0.25, "match": False, "templates": 15}}  # fmt: skip
+    found = {"mode": "1:N", "recogniser": "dlib_resnet", "threshold": 0, "compared": 1, "candidates": [candidate]}
+    seen = run(
+        {"POST api/compare": [200, found]}, [["set", "comparePhoto", {"files": ["p"]}], ["submit", "compareForm"]]
+    )["seen"]
+    assert seen["compareRows"]["text"] == "Ayesha 0.500 match (1) 0.500 match (10) 0.250 no match (15)"

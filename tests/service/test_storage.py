@@ -1,0 +1,160 @@
+"""Whole or not at all, once and not twice, and gone when deleted."""
+
+import contextlib
+import datetime
+import hashlib
+import io
+import logging
+import zipfile
+
+import pytest
+from sqlalchemy import event, text, update
+
+from sdaug.service import tables
+from sdaug.service.clock import now, stamp
+
+
+def everything(running) -> bytes:
+    """Every byte under the data folder."""
+    return b"".join(path.read_bytes() for path in sorted(running.data.rglob("*")) if path.is_file())
+
+
+def test_the_same_key_enrols_once_and_answers_alike(running, photo):
+    cnic, before = running.new_cnic(), running.persons()
+    headers = {"Idempotency-Key": "attempt-1"}
+    first = running.enrol(photo, cnic=cnic, headers=headers)
+    again = running.enrol(photo, cnic=cnic, headers=headers)
+    assert (first.status_code, again.status_code) == (200, 200)
+    assert "Idempotency-Replayed" not in first.headers and again.headers["Idempotency-Replayed"] == "true"
+    one, two = first.json(), again.json()
+    assert one.pop("request_id") != two.pop("request_id") and one == two
+    assert running.persons() == before + 1
+    other = running.enrol(photo, cnic=cnic, name="Somebody Else", headers=headers)
+    assert (other.status_code, other.json()["code"]) == (409, "idempotency_key_reused")
+    odd = running.enrol(photo, headers={"Idempotency-Key": "x" * 300})
+    assert (odd.status_code, odd.json()["code"]) == (400, "bad_idempotency_key")
+    running.http.delete(f"/api/persons/{one['person_id']}")
+    assert running.enrol(photo, cnic=cnic, headers=headers).json()["person_id"] != one["person_id"]
+
+
+def test_a_refused_request_uses_no_key_up(running, photo):
+    headers, cnic = {"Idempotency-Key": "attempt-2"}, running.new_cnic()
+    assert running.enrol(b"no picture", cnic=cnic, headers=headers).status_code == 415
+    assert running.enrol(photo, cnic=cnic, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("table", ["templates", "bundles", "answers", "audit"])
+def test_an_enrolment_that_fails_half_way_leaves_nothing(running, photo, table):
+    """Whichever table the write fails at."""
+
+    def fail(connection, cursor, statement, *rest):
+        if statement.startswith(f"INSERT INTO {table}"):
+            raise RuntimeError("the disk is full, says the test")
+
+    before, cnic = running.persons(), running.new_cnic()
+    event.listen(running.service.engine, "before_cursor_execute", fail)
+    try:
+        answer = running.enrol(photo, cnic=cnic, headers={"Idempotency-Key": f"half-{table}"})
+    finally:
+        event.remove(running.service.engine, "before_cursor_execute", fail)
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    assert "disk" not in answer.text
+    assert running.persons() == before
+    with running.service.engine.connect() as connection:
+        for other in ("templates", "bundles", "answers"):
+            orphans = f"SELECT count(*) FROM {other} WHERE person_id NOT IN (SELECT id FROM persons)"
+            assert connection.execute(text(orphans)).scalar() == 0
+    assert running.enrol(photo, cnic=cnic).status_code == 200
+
+
+def test_what_is_stored_cannot_be_read_without_the_key(running, photo):
+    enrolled = running.enrol(photo, name="Zubaida Unverwechselbar", cnic="99887-7665544-3").json()
+    bundle = running.http.get(f"/api/persons/{enrolled['person_id']}/bundle").content
+    stored = everything(running)
+    with zipfile.ZipFile(io.BytesIO(bundle)) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    vectors = parts["embeddings.safetensors"][-512:]
+    for what, found in {
+        "name": b"Zubaida",
+        "national id": b"9988776655443",
+        "last four": b"5443",
+        "its plain hash": hashlib.sha256(b"9988776655443").hexdigest().encode(),
+        "vector": vectors,
+        "photo": photo[1000:1064],
+        "picture": parts["images/00-source.png"][1000:1064],
+        "manifest": b"sdaug.enrolment/1",
+    }.items():
+        assert found not in stored, what
+    assert enrolled["person_id"].encode() in stored, "the search finds what is there"
+
+
+def test_a_deleted_person_leaves_no_byte(serve, photo):
+    """Database, its log, files, index, jobs: searched for ids, hashes and every sealed column."""
+    running = serve()
+    kept = running.enrol(photo).json()["person_id"]
+    enrolled = running.enrol(photo, headers={"Idempotency-Key": "gone"}).json()
+    person_id = enrolled["person_id"]
+    with running.service.engine.connect() as connection:
+        row = connection.execute(tables.persons.select().where(tables.persons.c.id == person_id)).one()
+        traces = {"id": person_id.encode(), "national id": row.national_id_hash.encode(), "record": row.record[20:60]}
+        for table in (tables.templates, tables.bundles, tables.answers):
+            sealed = connection.execute(table.select().where(table.c.person_id == person_id)).one().sealed
+            middle = len(sealed) // 2
+            traces[f"{table.name} start"], traces[f"{table.name} middle"] = sealed[20:60], sealed[middle : middle + 40]
+    stored = everything(running)
+    # A sealed bundle spans many pages; forty bytes in one page are found as they are.
+    assert {what for what, trace in traces.items() if trace not in stored} <= {"bundles middle"}
+    assert running.http.delete(f"/api/persons/{person_id}").status_code == 200
+    stored = everything(running)
+    assert {what for what, trace in traces.items() if trace in stored} == set()
+    assert kept.encode() in stored
+    assert running.enrol(photo).json()["duplicates"] and person_id not in running.http.get("/api/persons").text
+    left = {path.name for path in running.data.rglob("*")}
+    assert left <= {"service.db", "service.db-wal", "service.db-shm"}
+
+
+def test_retention_ends_by_itself(serve, photo):
+    running = serve(retention_days=30)
+    enrolled = running.enrol(photo).json()
+    person = running.http.get(f"/api/persons/{enrolled['person_id']}").json()
+    assert person["retention_until"] == stamp(
+        datetime.datetime.fromisoformat(person["created"].replace("Z", "+00:00")) + datetime.timedelta(days=30)
+    )
+    portal = running.http.portal
+    portal.call(running.service.sweep)
+    assert running.persons() == 1
+    with running.service.engine.begin() as connection:
+        yesterday = stamp(now() - datetime.timedelta(days=1))
+        connection.execute(update(tables.persons).values(retention_until=yesterday))
+    portal.call(running.service.sweep)
+    assert running.persons() == 0
+    assert enrolled["person_id"].encode() not in everything(running)
+
+
+def test_the_audit_log_tells_what_was_done_and_not_to_whom(running, photo):
+    enrolled = running.enrol(photo, name="Nobody Known").json()
+    running.http.get(f"/api/persons/{enrolled['person_id']}/bundle")
+    running.http.delete(f"/api/persons/{enrolled['person_id']}")
+    with running.service.engine.connect() as connection:
+        lines = connection.execute(tables.audit.select().order_by(tables.audit.c.number.desc()).limit(3)).all()
+    assert [line.action for line in reversed(lines)] == ["enrol", "bundle", "delete"]
+    assert len({line.subject for line in lines}) == 1
+    assert all(enrolled["person_id"] not in str(line) and "Nobody" not in str(line) for line in lines)
+
+
+def test_logs_hold_no_name_and_no_id(running, photo, caplog):
+    caplog.set_level(logging.DEBUG)
+    cnic = running.new_cnic()
+    enrolled = running.enrol(photo, name="Quintessa Example", cnic=cnic).json()
+    with contextlib.suppress(Exception):
+        running.enrol(photo, name="Quintessa Example", cnic=cnic)
+    own = "\n".join(r.getMessage() for r in caplog.records if not r.name.startswith(("httpx", "httpcore", "asyncio")))
+    for private in ("Quintessa", cnic, cnic.replace("-", ""), enrolled["person_id"]):
+        assert private not in own
+
+
+def test_no_part_of_the_service_pickles(root):
+    files = sorted((root / "src" / "sdaug" / "service").rglob("*.py"))
+    assert len(files) > 30
+    words = ("import pickle", "import multiprocessing", "import shelve", "joblib", "torch.load", "np.load", "eval(")
+    assert [(path.name, word) for path in files for word in words if word in path.read_text(encoding="utf-8")] == []

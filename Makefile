@@ -46,8 +46,9 @@ test-notebooks: $(STAMP)
 	$(SDAUG) sweep experiments/smoke.yaml --out build/smoke
 	$(BIN)/papermill --no-progress-bar --kernel python3 notebooks/truth.ipynb build/smoke/truth.ipynb
 	$(BIN)/papermill --no-progress-bar --kernel python3 -p replicates 300 notebooks/gain.ipynb build/smoke/gain.ipynb
+	$(BIN)/papermill --no-progress-bar --kernel python3 notebooks/plan.ipynb build/smoke/plan.ipynb
 	$(BIN)/python -m pytest --nbval --nbval-current-env build/smoke/notebooks \
-	  $(addprefix build/smoke/,compare.ipynb truth.ipynb gain.ipynb)
+	  $(addprefix build/smoke/,compare.ipynb truth.ipynb gain.ipynb plan.ipynb)
 
 # The report in a real Chromium, from SDAUG_CHROMIUM or PATH; without one every test is skipped and says so.
 test-browser: $(STAMP)

@@ -4,7 +4,8 @@ import datetime
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from sdaug.enrolment.bundle import BundleSample, write_bundle
 from sdaug.enrolment.folder import check_target
 from sdaug.packs import FacePack
 from sdaug.record import acceptance, plain
-from sdaug.types import AngleResult, Augmentation, Photo, Pose
+from sdaug.types import AngleResult, Augmentation, Photo, Pose, Reason
 
 MAX_STORED_PX = 2048
 """A recogniser looks at 112 or 150 px of it; larger photos are scaled down before they are stored and embedded."""
@@ -56,41 +57,67 @@ def enrol(
     try:
         others = None if cohort is None else read_cohort(cohort, augmentor.pack)
         records = [augmentor.augment(photo, face=face, cohort=others) for photo in photos]
-        pack = augmentor.pack
-        samples = [captured(photo, record) for photo, record in zip(photos, records, strict=True)]
-        for photo, record in zip(photos, records, strict=True):
-            samples += [generated(photo, angle) for angle in record.angles]
-        own = pack.recognisers[0]
-        return write_bundle(
-            out,
-            subject=subject,
-            samples=samples,
-            embed=lambda image: embed_largest(pack, image),
-            recogniser={
-                "name": own.name,
-                "sha256": own.sha256,
-                "dim": own.dim,
-                "metric": own.metric,
-                "pack": pack.name,
-            },
-            detector={"name": pack.facts["detector"], "files": pack.facts["files"]},
-            generator=generator_facts(records[0]),
-            policy={
-                "gate": plain(settings.gate.model_dump()),
-                "rule": RULES[settings.gate.rule],
-                "cohort": records[0].source["cohort"],
-                "not_evaluated": sorted({n for r in records for a in r.angles for n in a.judgement.not_evaluated}),
-                "acceptance": {
-                    count: sum(acceptance(record)[count] for record in records) for count in acceptance(records[0])
-                },
-            },
-            tool={"name": "sdaug", "version": version("sdaug")},
-            created=created_now(),
-            config_hash=hashlib.sha256(settings.model_dump_json().encode()).hexdigest(),
-            overwrite=overwrite,
-        )
+        return enrol_records(photos, records, subject, out, settings, augmentor.pack, overwrite=overwrite)
     finally:
         augmentor.cleanup()
+
+
+def enrol_records(
+    photos: Sequence[Photo],
+    records: Sequence[Augmentation],
+    subject: str,
+    out: Path,
+    settings: RunSettings,
+    pack: FacePack,
+    *,
+    overwrite: bool = False,
+) -> Path:
+    """Writes the bundle of `subject` from records that are there already, one a photo, made with `settings` and `pack`."""
+    check_target(out, overwrite)
+    samples = [captured(photo, record) for photo, record in zip(photos, records, strict=True)]
+    for photo, record in zip(photos, records, strict=True):
+        samples += [generated(photo, angle) for angle in record.angles]
+    own = pack.recognisers[0]
+    return write_bundle(
+        out,
+        subject=subject,
+        samples=samples,
+        embed=lambda image: embed_largest(pack, image),
+        recogniser={
+            "name": own.name,
+            "sha256": own.sha256,
+            "dim": own.dim,
+            "metric": own.metric,
+            "pack": pack.name,
+        },
+        detector={"name": pack.facts["detector"], "files": pack.facts["files"]},
+        generator=generator_facts(records[0]),
+        policy={
+            "gate": plain(settings.gate.model_dump()),
+            "rule": RULES[settings.gate.rule],
+            "cohort": records[0].source["cohort"],
+            "not_evaluated": sorted({n for r in records for a in r.angles for n in a.judgement.not_evaluated}),
+            "acceptance": {
+                count: sum(acceptance(record)[count] for record in records) for count in acceptance(records[0])
+            },
+        },
+        tool={"name": "sdaug", "version": version("sdaug")},
+        created=created_now(),
+        config_hash=hashlib.sha256(settings.model_dump_json().encode()).hexdigest(),
+        overwrite=overwrite,
+    )
+
+
+def reviewed(record: Augmentation, rejected: Collection[int]) -> Augmentation:
+    """`record` after a person has looked at it: the accepted angles whose index is `rejected` are refused for that."""
+
+    def after(angle: AngleResult) -> AngleResult:
+        if angle.index not in rejected or not angle.accepted:
+            return angle
+        no = replace(angle.judgement, accepted=False, reasons=(Reason.REJECTED_BY_REVIEWER,))
+        return replace(angle, image=None, judgement=no)
+
+    return replace(record, angles=tuple(after(angle) for angle in record.angles))
 
 
 def created_now() -> str:

@@ -44,7 +44,7 @@ def dask(
     """
     from distributed import Client, as_completed
 
-    with Client(scheduler, set_as_default=False) as client:
+    with Client(scheduler) as client:
         futures = client.map(function, tasks, resources=resources, retries=RETRIES, pure=False)
         for future in as_completed(futures):
             yield future.result()

@@ -1,7 +1,9 @@
 """Experiment files: validated whole before anything starts, and expanded into settings with stable keys."""
 
 import copy
+import functools
 import itertools
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -127,8 +129,9 @@ def expand(
     cells: dict[str, Cell] = {}
     faults: list[str] = []
     known: dict[str, str] = {}
+    plugin_fault = functools.cache(_plugin_fault)
     for varied in _points(experiment):
-        settings = _validated(experiment.base, varied, faults)
+        settings = _validated(experiment.base, varied, faults, plugin_fault)
         if settings is None:
             continue
         digest = _weights(settings, weights, known, faults)
@@ -203,13 +206,15 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield prefix + name, value
 
 
-def _validated(base: Mapping[str, Any], varied: Mapping[str, Any], faults: list[str]) -> RunSettings | None:
+def _validated(
+    base: Mapping[str, Any], varied: Mapping[str, Any], faults: list[str], plugin_fault: Callable[[str, str, str], str]
+) -> RunSettings | None:
     """The settings of one cell, or None with every fault appended to `faults`."""
     known = len(faults)
     tree = copy.deepcopy(dict(base))
     for dotted, value in varied.items():
         _put(tree, dotted, value, faults)
-    faults.extend(_plugin_faults(tree))
+    faults.extend(_plugin_faults(tree, plugin_fault))
     try:
         settings = RunSettings(**tree)
     except ValidationError as error:
@@ -222,7 +227,7 @@ def _validated(base: Mapping[str, Any], varied: Mapping[str, Any], faults: list[
     return settings if len(faults) == known else None
 
 
-def _plugin_faults(tree: Mapping[str, Any]) -> list[str]:
+def _plugin_faults(tree: Mapping[str, Any], plugin_fault: Callable[[str, str, str], str]) -> list[str]:
     """Unknown levers, quality measures and recognisers, and unknown options of known ones."""
     faults = []
     gate = tree.get("gate")
@@ -230,14 +235,21 @@ def _plugin_faults(tree: Mapping[str, Any]) -> list[str]:
     quality = [("sdaug.quality", gate.get(group)) for group in ("measures", "reported")]
     for package, chosen in (("sdaug.levers", tree.get("levers")), *quality):
         for name, options in chosen.items() if isinstance(chosen, dict) else ():
-            try:
-                plugins.load(package, name, options)
-            except (plugins.PluginError, TypeError) as error:
-                faults.append(str(error))
+            if fault := plugin_fault(package, name, json.dumps(options, default=str)):
+                faults.append(fault)
     similar = gate.get("min_similarity")
     known = plugins.names("sdaug.recognition")
     unknown = [name for name in similar if name not in known] if isinstance(similar, dict) else []
     return faults + [f"unknown recogniser {name!r}; {nearest(str(name), known)}" for name in unknown]
+
+
+def _plugin_fault(package: str, name: str, options: str) -> str:
+    """What is wrong with a plug-in's name or options (JSON), "" for nothing."""
+    try:
+        plugins.load(package, name, json.loads(options))
+    except (plugins.PluginError, TypeError) as error:
+        return str(error)
+    return ""
 
 
 def _put(tree: dict[str, Any], dotted: str, value: Any, faults: list[str]) -> None:

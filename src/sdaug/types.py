@@ -40,6 +40,8 @@ class Reason(str, Enum):
     LOW_DYNAMIC_RANGE = "low_dynamic_range"
     UNEVEN_LIGHT = "uneven_light"
     UNNATURAL_COLOUR = "unnatural_colour"
+    # a person looked at it and said no
+    REJECTED_BY_REVIEWER = "rejected_by_reviewer"
     # a rung was left, or something other than what was asked for was used
     WEIGHTS_MISSING = "weights_missing"
     WEIGHTS_INVALID = "weights_invalid"

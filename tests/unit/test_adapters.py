@@ -402,7 +402,7 @@ def test_slicing_attention_is_skipped_where_it_would_drop_the_face(folder):
 
 def test_a_pack_whose_vectors_are_not_arcfaces_is_refused_in_the_settings(folder):
     model = asked(folder, SCALES)
-    with pytest.raises(ValueError, match="ArcFace.*'embedded' is dlib's.*buffalo_l"):
+    with pytest.raises(ValueError, match="a vector of 'arcface'.*'embedded' is 'dlib_resnet'.*buffalo_l"):
         RunSettings(model=model)
     RunSettings(model=model, pack="buffalo_l"), RunSettings(model=model, backend="warp")
 

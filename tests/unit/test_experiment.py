@@ -11,7 +11,15 @@ import yaml
 from sdaug.cells import Person
 from sdaug.config import NANO, GenerationSettings
 from sdaug.diffusion.components import WeightsMissing
-from sdaug.experiment import Experiment, ExperimentError, baseline_key, expand, load_experiment
+from sdaug.experiment import (
+    Experiment,
+    ExperimentError,
+    baseline_key,
+    expand,
+    load_experiment,
+    read_experiment,
+    read_people,
+)
 from sdaug.sweep import groups, read_result, unfinished
 
 ADA, BEA = Person("ada", "ada.png", "0" * 64), Person("bea", "bea.png", "1" * 64)
@@ -325,7 +333,8 @@ def test_every_experiment_of_the_repository_is_sound(root, monkeypatch):
     paths = sorted((root / "experiments").glob("*.yaml"))
     assert "demo.yaml" in [path.name for path in paths]
     for path in paths:
-        loaded, made = load_experiment(path)
+        loaded = read_experiment(path)
+        made = expand(loaded, read_people(loaded), lambda model: model.model_id)  # weights only some machines have
         assert loaded.experiment == path.stem and len(made) >= 1
 
 

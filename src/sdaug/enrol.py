@@ -72,7 +72,7 @@ def enrol_records(
     *,
     overwrite: bool = False,
 ) -> Path:
-    """Writes the bundle of `subject` from records that are there already, one a photo, made with `settings` and `pack`."""
+    """Writes the bundle of `subject` from records that are there, one a photo, made with `settings` and `pack`."""
     check_target(out, overwrite)
     samples = [captured(photo, record) for photo, record in zip(photos, records, strict=True)]
     for photo, record in zip(photos, records, strict=True):

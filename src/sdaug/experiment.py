@@ -1,22 +1,19 @@
 """Experiment files: validated whole before anything starts, and expanded into settings with stable keys."""
 
-import copy
 import functools
 import itertools
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from sdaug import plugins
 from sdaug.cells import Cell, Person, cells_of, weights_digest
 from sdaug.config import Config, ModelSettings, RunSettings, nearest
 from sdaug.face.photo import read_photo
-from sdaug.packs import PackError, check_pack
 from sdaug.photos import photo_path, photos_in
+from sdaug.setting_faults import plugin_fault, spoken, validated
 from sdaug.types import PhotoError
 
 
@@ -24,16 +21,41 @@ class ExperimentError(ValueError):
     """An experiment file that cannot be run as it stands; the message lists every fault with its place."""
 
 
+class Range(Config):
+    """Values from low to high, both included; whole numbers where both are. log: as likely in every order of size."""
+
+    low: int | float
+    high: int | float
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Range":
+        if not self.low < self.high:
+            raise ValueError(f"low is {self.low} and high {self.high}; expected low below high")
+        return self
+
+
+class Search(Config):
+    """The adaptive mode. axes: dotted setting -> values or a range. objectives: figure as `compare.metrics` names it ->
+    what is wanted of it. trials: how many settings are run. sampler: NSGA-II for several objectives, or TPE."""
+
+    axes: dict[str, list[Any] | Range] = Field(min_length=1)
+    objectives: dict[str, Literal["minimize", "maximize"]] = Field(min_length=1)
+    trials: int = Field(default=20, ge=1)
+    sampler: Literal["nsga2", "tpe"] = "nsga2"
+    seed: int = Field(default=0, ge=0)
+
+
 class Experiment(Config):
     """What an experiment file may say.
 
     photo: of the one person; people: a folder with a photo of each, or name -> photo. seeds: every setting runs with
     each of them; none are given: with its own. base: settings all cells share (see RunSettings). grid: dotted setting
-    -> values; their Cartesian product. also: further settings outside the grid, each laid over `base`. baseline: dotted
-    settings of the one that others are compared with; none are given: the first. budget_gb: what the chosen setting's
-    peak may be, in GB of 10^9 bytes, allocated on the GPU, or resident where there is none. subject: whom the chosen
-    setting is to enrol. repeats: timed calls after the first. log_images: whether faces, names and vectors may go to
-    MLflow and into executed notebooks.
+    -> values; their Cartesian product. also: further settings outside the grid, each laid over `base`. search: the
+    adaptive mode, in place of both. baseline: dotted settings of the one that others are compared with; none are given:
+    the first. budget_gb: what the chosen setting's peak may be, in GB of 10^9 bytes, allocated on the GPU, or resident
+    where there is none. subject: whom the chosen setting is to enrol. repeats: timed calls after the first. log_images:
+    whether faces, names and vectors may go to MLflow and into executed notebooks.
     """
 
     experiment: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -48,6 +70,7 @@ class Experiment(Config):
     base: dict[str, Any] = {}
     grid: dict[str, list[Any]] = {}
     also: list[dict[str, Any]] = []
+    search: Search | None = None
     baseline: dict[str, Any] = {}
     budget_gb: float | None = Field(default=None, gt=0)
 
@@ -55,6 +78,12 @@ class Experiment(Config):
     def _of_somebody(self) -> "Experiment":
         if (self.photo is None) == (self.people is None):
             raise ValueError("expected either 'photo' or 'people', and not both")
+        return self
+
+    @model_validator(mode="after")
+    def _grid_or_search(self) -> "Experiment":
+        if self.search is not None and (self.grid or self.also):
+            raise ValueError("'search' and 'grid' or 'also' are given; expected one of the two")
         return self
 
     @model_validator(mode="after")
@@ -77,12 +106,15 @@ def read_experiment(path: str | Path) -> Experiment:
     try:
         return Experiment(**content)
     except (ValidationError, TypeError) as error:
-        faults = _faults(error, Experiment) if isinstance(error, ValidationError) else [str(error)]
+        faults = spoken(error, Experiment) if isinstance(error, ValidationError) else [str(error)]
         raise ExperimentError(f"{path}: " + "; ".join(faults)) from error
 
 
 def load_experiment(path: str | Path) -> tuple[Experiment, list[Cell]]:
-    """The experiment in a YAML file and all its cells, validated. Raises ExperimentError or FileNotFoundError."""
+    """The experiment in a YAML file and all its cells, validated. Raises ExperimentError or FileNotFoundError.
+
+    Of a search there are none, for they are not known yet, but every value and every end of a range is tried.
+    """
     experiment = read_experiment(path)
     if not Path(experiment.notebook).is_file():
         raise ExperimentError(f"{path}: notebook {experiment.notebook!r} does not exist")
@@ -90,7 +122,7 @@ def load_experiment(path: str | Path) -> tuple[Experiment, list[Cell]]:
         cells = expand(experiment, read_people(experiment))
     except ExperimentError as error:
         raise ExperimentError(f"{path}: {error}") from error
-    return experiment, cells
+    return experiment, [] if experiment.search else cells
 
 
 def read_people(experiment: Experiment) -> list[Person]:
@@ -129,9 +161,9 @@ def expand(
     cells: dict[str, Cell] = {}
     faults: list[str] = []
     known: dict[str, str] = {}
-    plugin_fault = functools.cache(_plugin_fault)
+    check = functools.cache(plugin_fault)
     for varied in _points(experiment):
-        settings = _validated(experiment.base, varied, faults, plugin_fault)
+        settings = validated(experiment.base, varied, faults, check)
         if settings is None:
             continue
         digest = _weights(settings, weights, known, faults)
@@ -192,6 +224,14 @@ def _points(experiment: Experiment) -> Iterator[dict[str, Any]]:
     empty = [name for name, values in experiment.grid.items() if not values]
     if empty:
         raise ExperimentError("; ".join(f"grid axis {name!r} has no values" for name in empty))
+    if experiment.search is not None:
+        ends = {
+            name: axis if isinstance(axis, list) else [axis.low, axis.high]
+            for name, axis in experiment.search.axes.items()
+        }
+        for values in itertools.zip_longest(*ends.values()):
+            yield {name: ends[name][0] if value is None else value for name, value in zip(ends, values, strict=True)}
+        return
     for values in itertools.product(*experiment.grid.values()):
         yield dict(zip(experiment.grid, values, strict=True))
     for extra in experiment.also:
@@ -204,89 +244,3 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield from _flat(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
-
-
-def _validated(
-    base: Mapping[str, Any], varied: Mapping[str, Any], faults: list[str], plugin_fault: Callable[[str, str, str], str]
-) -> RunSettings | None:
-    """The settings of one cell, or None with every fault appended to `faults`."""
-    known = len(faults)
-    tree = copy.deepcopy(dict(base))
-    for dotted, value in varied.items():
-        _put(tree, dotted, value, faults)
-    faults.extend(_plugin_faults(tree, plugin_fault))
-    try:
-        settings = RunSettings(**tree)
-    except ValidationError as error:
-        faults.extend(_faults(error, RunSettings))
-        return None
-    try:
-        check_pack(settings.pack)
-    except PackError as error:
-        faults.append(str(error))
-    return settings if len(faults) == known else None
-
-
-def _plugin_faults(tree: Mapping[str, Any], plugin_fault: Callable[[str, str, str], str]) -> list[str]:
-    """Unknown levers, quality measures and recognisers, and unknown options of known ones."""
-    faults = []
-    gate = tree.get("gate")
-    gate = gate if isinstance(gate, dict) else {}
-    quality = [("sdaug.quality", gate.get(group)) for group in ("measures", "reported")]
-    for package, chosen in (("sdaug.levers", tree.get("levers")), *quality):
-        for name, options in chosen.items() if isinstance(chosen, dict) else ():
-            if fault := plugin_fault(package, name, json.dumps(options, default=str)):
-                faults.append(fault)
-    similar = gate.get("min_similarity")
-    known = plugins.names("sdaug.recognition")
-    unknown = [name for name in similar if name not in known] if isinstance(similar, dict) else []
-    return faults + [f"unknown recogniser {name!r}; {nearest(str(name), known)}" for name in unknown]
-
-
-def _plugin_fault(package: str, name: str, options: str) -> str:
-    """What is wrong with a plug-in's name or options (JSON), "" for nothing."""
-    try:
-        plugins.load(package, name, json.loads(options))
-    except (plugins.PluginError, TypeError) as error:
-        return str(error)
-    return ""
-
-
-def _put(tree: dict[str, Any], dotted: str, value: Any, faults: list[str]) -> None:
-    """Sets `a.b.c` in nested dictionaries; a lever set to null is taken out."""
-    *parents, last = dotted.split(".")
-    for parent in parents:
-        tree = tree.setdefault(parent, {})
-        if not isinstance(tree, dict):
-            faults.append(f"setting {parent!r} is {tree!r}; expected a mapping, since {dotted!r} is varied")
-            return
-    if value is None and parents == ["levers"]:
-        tree.pop(last, None)
-    else:
-        tree[last] = value
-
-
-def _faults(error: ValidationError, model: type[Config]) -> list[str]:
-    """Each pydantic fault in our words: the place, the value, what is known there."""
-    faults = []
-    for fault in error.errors():
-        place = ".".join(str(part) for part in fault["loc"])
-        if fault["type"] == "extra_forbidden":
-            faults.append(
-                f"unknown setting {place!r}; {nearest(str(fault['loc'][-1]), _known(model, fault['loc'][:-1]))}"
-            )
-        elif fault["type"] == "missing":
-            faults.append(f"setting {place!r} is missing")
-        elif not place:
-            faults.append(fault["msg"].removeprefix("Value error, "))
-        else:
-            faults.append(f"setting {place!r} is {fault['input']!r}: {fault['msg']}")
-    return faults
-
-
-def _known(model: type[Config], place: tuple[Any, ...]) -> list[str]:
-    for part in place:
-        inner = model.model_fields[part].annotation
-        if isinstance(inner, type) and issubclass(inner, Config):
-            model = inner
-    return list(model.model_fields)

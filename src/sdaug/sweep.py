@@ -74,6 +74,11 @@ def run_sweep(
         done += len(task.calls)
         if progress is not None:
             progress(done, len(todo), task.name)
+    return collect(experiment, cells, out)
+
+
+def collect(experiment: Experiment, cells: Sequence[Cell], out: Path) -> Outcome:
+    """The results that lie in `out`, with `out/sweep.json` about them; raises RuntimeError where one is missing."""
     results = tuple(result for cell in cells if (result := read_result(out, cell.key)) is not None)
     if len(results) != len(cells):
         raise RuntimeError(f"{len(cells) - len(results)} of {len(cells)} cells in {out} have no result")

@@ -92,3 +92,25 @@ def test_euclidean_similarity_is_the_recognisers_own(embedded):
     rows = np.random.default_rng(0).normal(size=(3, own.dim)).astype(np.float32) * 0.05
     scores = similarities(rows[0], rows, own.metric)
     assert scores == pytest.approx([own.similarity(rows[0], row) for row in rows], abs=1e-6)
+
+
+def test_an_insightface_pack_knows_people_by_another_photo(serve, arcface_folder, faces):
+    running = serve(run={"pack": arcface_folder})
+    people = {}
+    for number in ("001", "002", "003"):
+        data = (faces / "london" / f"{number}_neutral.jpg").read_bytes()
+        answer = running.http.post(
+            "/api/enroll",
+            data={"name": "Ayesha Khan", "cnic": running.new_cnic(), "use_augmentation": str(number == "001")},
+            files={"file": ("p.jpg", data)},
+        )
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["duplicates"] == []
+        people[number] = answer.json()["person_id"]
+    for number, person_id in people.items():
+        data = (faces / "london" / f"{number}_smiling.jpg").read_bytes()
+        found = running.http.post("/api/compare", files={"file": ("p.jpg", data)}).json()
+        assert (found["recogniser"], found["compared"], found["threshold"]) == ("arcface", 3, 0.26)
+        first, *others = found["candidates"]
+        assert first["person_id"] == person_id and first["without_augmentation"]["match"]
+        assert not any(other["with_augmentation"]["match"] for other in others)

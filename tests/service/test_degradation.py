@@ -63,6 +63,23 @@ def test_the_same_photo_twice_is_enrolled_once(running, photo):
     assert [r["reasons"] for r in answer["rejected"]] == [["near_duplicate"]]
 
 
+def test_one_person_asked_for_six_times_at_once_is_one_person(running, photo):
+    cnic, before, answers = running.new_cnic(), running.persons(), []
+
+    def ask() -> None:
+        answers.append(running.enrol(photo, cnic=cnic, headers={"Idempotency-Key": "at-once"}))
+
+    threads = [threading.Thread(target=ask) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    good = {answer.json()["person_id"] for answer in answers if answer.status_code == 200}
+    waiting = {answer.json()["code"] for answer in answers if answer.status_code != 200}
+    assert len(answers) == 6 and len(good) == 1 and waiting <= {"in_progress"}
+    assert running.persons() == before + 1
+
+
 def test_a_flood_is_told_to_wait_and_loses_nothing(serve, photo):
     """Default limits but for a shorter queue; every request is repeated until it is served."""
     running = serve(limits={"face_queue": 3, "uploads": 5, "changes_per_minute": 120})

@@ -185,6 +185,7 @@ def test_without_a_data_key_one_is_made_beside_the_data(tmp_path, monkeypatch, c
     open_database(ServiceSettings(data=tmp_path / "data"))
     key_file = tmp_path / "data.key"
     assert key_file.stat().st_mode & 0o777 == 0o600 and (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "data" / "service.db").stat().st_mode & 0o777 == 0o600
     assert "SDAUG_DATA_KEY is unset" in caplog.text and key_file.read_text().strip() not in caplog.text
     open_database(ServiceSettings(data=tmp_path / "data"))
 

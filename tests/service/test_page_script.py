@@ -174,16 +174,17 @@ def test_enrolling_with_sd_shows_progress_and_the_views(run, angles):
 
 
 def test_a_failing_generation_and_a_failing_enrolment_are_said(run):
-    failed = {
-        "job_id": "j",
-        "state": "failed",
-        "error": {"code": "no_face", "detail": "no face was found"},
-        "previews": [],
-    }
-    done = run(
-        {"POST api/previews": [202, {"job_id": "j"}], "GET api/jobs/j": [200, failed]}, with_sd(), [["failed", {}]]
-    )
-    assert "no face was found" in done["seen"]["enrolError"]["text"] and not done["seen"]["enrolError"]["hidden"]
+    def ended(code: str, detail: str) -> dict:
+        job = {"job_id": "j", "of": 5, "generation_s": None, "error": {"code": code, "detail": detail}, "previews": []}
+        answers = {"POST api/previews": [202, {"job_id": "j"}], "GET api/jobs/j": [200, job]}
+        return run(answers, with_sd(), [["failed", {}]])["seen"]
+
+    photo = ended("no_face", "no face was found")
+    assert photo["enrolError"]["text"] == "Failed to enroll person: no face was found"
+    assert not photo["enrolError"]["hidden"] and not photo["sdPreviewModal"]["open"]
+    generator = ended("worker_crashed", "the worker was lost")
+    assert generator["sdPreviewModal"]["open"] and generator["acceptPreviews"]["disabled"]
+    assert "the original can still be enrolled" in generator["previewNote"]["text"]
     conflict = run({"POST api/enroll": [409, {"detail": "enrolled already"}]}, [*FILL, ["submit", "enrolForm"]])
     assert conflict["seen"]["enrolError"]["text"] == "Failed to enroll person: enrolled already"
     down = run({"POST api/enroll": "down"}, [*FILL, ["submit", "enrolForm"]])

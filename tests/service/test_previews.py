@@ -3,6 +3,7 @@
 import io
 import json
 import time
+import zipfile
 
 import numpy as np
 from PIL import Image
@@ -68,6 +69,12 @@ def test_views_are_made_chosen_and_enrolled(running, photo):
     assert sum(enrolled["augmentation_breakdown"].values()) == enrolled["embeddings_created"] == 2
     reviewed = [r["role"] for r in enrolled["rejected"] if r["reasons"] == ["rejected_by_reviewer"]]
     assert len(reviewed) == len(passed) - 1
+    bundle = running.http.get(f"/api/persons/{enrolled['person_id']}/bundle").content
+    with zipfile.ZipFile(io.BytesIO(bundle)) as archive:
+        manifest = json.loads(archive.read("manifest.json"))
+    assert manifest["policy"]["review"] == {"accepted": [kept], "of": 3}
+    by_reason = [s["reasons"] for s in manifest["samples"] if s["decision"] == "refused"]
+    assert by_reason.count(["rejected_by_reviewer"]) == len(passed) - 1 and len(by_reason) == 2
     assert enrolled["sd_generation_time"] > 0 and enrolled["quality_scores"]["min"] >= 0.7
     assert running.http.get(f"/api/jobs/{job_id}").status_code == 404, "an enrolled preview is forgotten"
 
@@ -80,6 +87,21 @@ def test_a_preview_stores_nothing(running, photo):
     gone = running.http.delete(f"/api/jobs/{job_id}")
     assert gone.status_code == 200
     assert running.http.get(f"/api/previews/{job_id}/images/0").status_code == 404
+
+
+def test_without_a_file_the_photo_is_the_preview_s_and_no_view_need_be_taken(running, photo):
+    job_id = begin(running, photo, 1)
+    until(running, job_id, "done")
+    fields = {
+        "name": "Ayesha Khan",
+        "cnic": running.new_cnic(),
+        "preview_id": job_id,
+        "accepted": "",
+        "use_augmentation": "0",
+    }
+    enrolled = running.http.post("/api/enroll", files={name: (None, value) for name, value in fields.items()}).json()
+    assert enrolled["augmentation_breakdown"] == {"original": 1, "traditional": 0, "stable_diffusion": 0}
+    assert enrolled["quality_scores"] is None and len(enrolled["rejected"]) == 1
 
 
 def test_a_running_job_is_cancelled_and_the_next_one_runs(running, photo):

@@ -9,9 +9,11 @@ import zipfile
 
 import pytest
 from sqlalchemy import event, text, update
+from sqlalchemy.exc import OperationalError
 
 from sdaug.service import tables
 from sdaug.service.clock import now, stamp
+from sdaug.service.database import open_database
 
 
 def everything(running) -> bytes:
@@ -49,7 +51,7 @@ def test_an_enrolment_that_fails_half_way_leaves_nothing(running, photo, table):
 
     def fail(connection, cursor, statement, *rest):
         if statement.startswith(f"INSERT INTO {table}"):
-            raise RuntimeError("the disk is full, says the test")
+            raise OperationalError(statement, None, OSError("the disk is full, says the test"))
 
     before, cnic = running.persons(), running.new_cnic()
     event.listen(running.service.engine, "before_cursor_execute", fail)
@@ -131,6 +133,30 @@ def test_retention_ends_by_itself(serve, photo):
     assert enrolled["person_id"].encode() not in everything(running)
 
 
+def test_old_answers_are_forgotten_and_people_are_not(running, photo):
+    headers, cnic = {"Idempotency-Key": "old"}, running.new_cnic()
+    person_id = running.enrol(photo, cnic=cnic, headers=headers).json()["person_id"]
+    old = stamp(now() - datetime.timedelta(hours=25))
+    with running.service.engine.begin() as connection:
+        mine = tables.answers.c.person_id == person_id
+        connection.execute(update(tables.answers).where(mine).values(created=old))
+    running.http.portal.call(running.service.sweep)
+    again = running.enrol(photo, cnic=cnic, headers=headers)
+    assert (again.status_code, again.json()["code"]) == (409, "already_enrolled")
+    assert running.http.get(f"/api/persons/{person_id}").status_code == 200
+
+
+def test_what_a_killed_deletion_left_is_gone_at_the_next_start(serve, photo, monkeypatch):
+    """Killed after the deletion was committed and before its bytes were cut off."""
+    running = serve()
+    person_id = running.enrol(photo).json()["person_id"]
+    monkeypatch.setattr("sdaug.service.people.erase_freed", lambda engine: None)
+    running.http.delete(f"/api/persons/{person_id}")
+    assert person_id.encode() in everything(running)
+    open_database(running.service.settings)[0].dispose()
+    assert person_id.encode() not in everything(running)
+
+
 def test_the_audit_log_tells_what_was_done_and_not_to_whom(running, photo):
     enrolled = running.enrol(photo, name="Nobody Known").json()
     running.http.get(f"/api/persons/{enrolled['person_id']}/bundle")
@@ -140,6 +166,20 @@ def test_the_audit_log_tells_what_was_done_and_not_to_whom(running, photo):
     assert [line.action for line in reversed(lines)] == ["enrol", "bundle", "delete"]
     assert len({line.subject for line in lines}) == 1
     assert all(enrolled["person_id"] not in str(line) and "Nobody" not in str(line) for line in lines)
+
+
+def test_the_audit_log_tells_what_was_refused(running, photo):
+    running.http.post("/api/compare", headers={"Authorization": "Bearer wrong"})
+    running.enrol(photo, name="<b>Mallory</b>")
+    running.http.delete(f"/api/persons/{'0' * 32}")
+    with running.service.engine.connect() as connection:
+        lines = connection.execute(tables.audit.select().order_by(tables.audit.c.number.desc()).limit(3)).all()
+    told = [(line.action, line.outcome, line.actor != "unknown", line.subject) for line in reversed(lines)]
+    assert told == [
+        ("refused", "POST compare 401", False, None),
+        ("refused", "POST enroll 422", True, None),
+        ("refused", "DELETE persons 404", True, None),
+    ]
 
 
 def test_logs_hold_no_name_and_no_id(running, photo, caplog):

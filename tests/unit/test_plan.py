@@ -304,3 +304,15 @@ def test_planning_needs_no_torch_until_something_is_counted():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_peers_are_what_diffusers_does_without_us(orin, planned):
+    report = make_report(orin, planned, 8.0, None, "float16")
+    peers = {peer.name: peer for peer in report.peers}
+    fifty, twenty = peers["diffusers, 50 steps"], peers["diffusers, 20 steps"]
+    assert fifty.five.predicted / twenty.five.predicted == pytest.approx(2.5, rel=0.06)
+    assert peers["diffusers, 20 steps, enable_attention_slicing"].five.predicted > 1.6 * twenty.five.predicted
+    assert 0.05 < twenty.ratio(report.recommended) < 0.15
+    assert 0.4 < peers["diffusers, LCM LoRA, 4 steps"].ratio(report.recommended) < 0.8
+    assert twenty.ratio(None) is None and "of it" in text(report)
+    assert [peer["name"] for peer in report.json()["peers"]] == list(peers)

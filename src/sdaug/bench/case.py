@@ -8,10 +8,13 @@ from sdaug.costmodel.figures import Interval
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """kind: "part" of a network, or "whole" for a call of the pipeline. floor_s: what nothing can beat."""
+    """kind: "part" of a network, or "whole" for a call of the pipeline. floor_s: what nothing can beat. counted_bytes:
+    of PyTorch's tensors at the peak of a whole call, None for a part. load_s: seconds that loading took before."""
 
     name: str
     kind: str
     run: Callable[[], object]
     predicted: Interval
     floor_s: float
+    counted_bytes: int | None = None
+    load_s: float | None = None

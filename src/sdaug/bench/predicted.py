@@ -16,6 +16,8 @@ from sdaug.costmodel.parts import Dtype
 from sdaug.costmodel.predict import Machine
 from sdaug.measure.clock import quiet_clock
 from sdaug.measure.environment import provenance
+from sdaug.measure.memory import watch
+from sdaug.measure.tegra import is_tegra, read_tegra
 from sdaug.planning.settings import Asked
 
 BOUNDS = {"median_error": 0.10, "p95_error": 0.25, "rank_correlation": 0.95, "spread": 2.5}
@@ -24,13 +26,16 @@ BOUNDS = {"median_error": 0.10, "p95_error": 0.25, "rank_correlation": 0.95, "sp
 
 @dataclass(frozen=True)
 class Row:
-    """A case beside its measured time."""
+    """A case beside its measured time. peaks: bytes by meter, of `measure.memory.METERS`, while its group ran."""
 
     name: str
     kind: str
     predicted: Interval
     floor_s: float
     spent: Spent
+    counted_bytes: int | None = None
+    load_s: float | None = None
+    peaks: dict[str, int | None] | None = None
 
     @property
     def error(self) -> float:
@@ -48,6 +53,7 @@ class Row:
         return {
             "name": self.name, "kind": self.kind, "predicted_s": interval, "floor_s": self.floor_s,
             "measured_s": self.spent.report(), "error": self.error, "inside": self.inside,
+            "load_s": self.load_s, "counted_bytes": self.counted_bytes, "peak_bytes": self.peaks,
             "noise": None if math.isnan(self.spent.noise) else self.spent.noise,
         }  # fmt: skip
 
@@ -67,7 +73,7 @@ def compare(
 
     Raises `ImpossibleTime` for a time that `machine` cannot reach: then it is not the one that this is.
     """
-    origin = provenance()
+    origin, before = provenance(), _board()
     rows: list[Row] = []
     for cases in part_cases(machine, device, dtype, sizes) if parts else ():
         rows += _timed(cases, device, rounds, progress)
@@ -76,6 +82,7 @@ def compare(
     return {
         "schema": "sdaug.bench.predict/1",
         **origin,
+        "board": {"before": before, "after": _board()},
         "device": machine.name,
         "title": machine.title,
         **summary(rows),
@@ -127,11 +134,23 @@ def _timed(cases: Sequence[Case], device: str, rounds: int, progress: Callable[[
     import torch
 
     clock = quiet_clock(device, torch.get_num_threads())
-    spent = run_in_turn({case.name: case.run for case in cases}, rounds, settler(device), clock, progress)
-    rows = [Row(case.name, case.kind, case.predicted, case.floor_s, spent[case.name]) for case in cases]
+    with watch() as memory:
+        spent = run_in_turn({case.name: case.run for case in cases}, rounds, settler(device), clock, progress)
+    rows = [
+        Row(
+            case.name, case.kind, case.predicted, case.floor_s, spent[case.name], case.counted_bytes, case.load_s,
+            memory.peaks,
+        )
+        for case in cases
+    ]  # fmt: skip
     for row in rows:
         check_floor(row.name, row.spent.values, row.floor_s)
     return rows
+
+
+def _board() -> dict[str, Any] | None:
+    """Power, clocks, temperatures and power mode where this is a Jetson."""
+    return read_tegra().report() if is_tegra() else None
 
 
 def settler(device: str) -> Callable[[], None]:

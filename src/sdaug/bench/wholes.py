@@ -1,5 +1,6 @@
 """Whole calls of the pipeline as they are planned, on full-size random weights or a model's own."""
 
+import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -7,6 +8,7 @@ from sdaug.bench.case import Case
 from sdaug.bench.pipeline import any_job
 from sdaug.config import GenerationSettings
 from sdaug.costmodel.predict import Machine, predict
+from sdaug.diffusion.budget import counted
 from sdaug.diffusion.generator import DiffusionGenerator, Job
 from sdaug.diffusion.load import load_generator
 from sdaug.levers import LeverSkipped
@@ -26,15 +28,18 @@ def whole_cases(machine: Machine, asked: Sequence[Asked], device: str) -> Iterat
         images = settings.generation.num_angles
         try:
             calls = calls_of(settings, machine, images)
+            started = time.perf_counter()
             generator = load_generator(settings.model, settings.levers)
+            load_s = time.perf_counter() - started
         except LeverSkipped:
             continue
+        counted_bytes = counted(settings, settings.levers, calls.batch).bytes
         predicted = predict(calls.five, machine, calls.runtime, int8=calls.int8)
         jobs = [any_job(calls.five.size, index) for index in range(images)]
 
         try:
             run = partial(_run, one.name, generator, jobs, settings.generation)
-            yield Case(one.name, "whole", run, predicted.seconds, predicted.floor_s)
+            yield Case(one.name, "whole", run, predicted.seconds, predicted.floor_s, counted_bytes, load_s)
         finally:
             generator.close()
 

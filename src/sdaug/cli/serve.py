@@ -100,5 +100,6 @@ def command(
         access_log=False,
         server_header=False,
         log_level="warning",
+        timeout_graceful_shutdown=5,  # somebody may be listening to events
         proxy_headers=behind_https,  # without a proxy in front, whoever asks could call himself anything
     )

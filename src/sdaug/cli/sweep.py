@@ -44,6 +44,7 @@ def command(
     """Run the experiment in FILE; what is finished is never run twice. Exit status 1 if a cell failed."""
     from sdaug.executors import executor
     from sdaug.experiment import ExperimentError, load_experiment
+    from sdaug.search import run_search
     from sdaug.sweep import describe, finish, groups, run_sweep, unfinished
 
     try:
@@ -53,7 +54,10 @@ def command(
         raise click.UsageError(str(error)) from error
     folder = out_folder(out or f"build/{experiment.experiment}")
     todo = unfinished(cells, folder)
-    click.echo(f"{len(cells)} cells, {len(todo)} to run in {len(groups(todo))} kernels", err=True)
+    if experiment.search is not None:
+        click.echo(f"a search of {experiment.search.trials} settings, proposed one after the other", err=True)
+    else:
+        click.echo(f"{len(cells)} cells, {len(todo)} to run in {len(groups(todo))} kernels", err=True)
     if dry_run:
         for cell in cells:
             varied = " ".join(f"{name}={value}" for name, value in cell.varied.items())
@@ -67,8 +71,15 @@ def command(
             bar.set_postfix_str(what)
             bar.update(done - bar.n)
 
+        def show_trial(done: int, total: int, what: str) -> None:
+            bar.total, bar.unit = total, "trial"
+            show(done, total, what)
+
         try:
-            outcome = run_sweep(experiment, cells, folder, show, where)
+            if experiment.search is not None:
+                cells, outcome = run_search(experiment, folder, show_trial, where)
+            else:
+                outcome = run_sweep(experiment, cells, folder, show, where)
         except ExperimentError as error:
             raise click.UsageError(str(error)) from error
     choice = finish(experiment, outcome, folder, Path.cwd(), tracking_uri)

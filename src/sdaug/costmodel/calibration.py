@@ -11,7 +11,7 @@ import numpy as np
 import psutil
 
 from sdaug.costmodel.operators import Operator, operators
-from sdaug.costmodel.processor import Processor, Rate, check_rates, read_processor
+from sdaug.costmodel.processor import Processor, Rate, check_rates, fresh_bytes, read_processor
 from sdaug.costmodel.work import Kind, Op
 from sdaug.measure.cache import cache_folder
 from sdaug.measure.clock import quiet_clock
@@ -51,13 +51,16 @@ def calibrate(progress: Progress = lambda what, done, total: None, dtypes: Seque
     import torch
 
     rates: dict[str, dict[Kind, Rate]] = {}
+    fresh_s = 0.0
     for number, dtype in enumerate(dtypes):
         listed = list(operators(dtype))
         timed: dict[Kind, list[Timed]] = {}
         for done, operator in enumerate(listed):
             progress(f"{dtype} {operator.kind} {operator.name}", number * len(listed) + done, len(listed) * len(dtypes))
             timed.setdefault(operator.kind, []).append(time_operator(operator))
-        rates[dtype] = {kind: fit_rate(found) for kind, found in timed.items()}
+        moving = [one for kind in ("elementwise", "norm") for one in timed.get(kind, [])]
+        fresh_s = max(fresh_s, fit_fresh(moving))
+        rates[dtype] = {kind: fit_rate(found, fresh_s) for kind, found in timed.items()}
         check_rates(rates[dtype])
     machine = device_class("cpu")
     threads = torch.get_num_threads()
@@ -67,6 +70,7 @@ def calibrate(progress: Progress = lambda what, done, total: None, dtypes: Seque
         memory_gb=psutil.virtual_memory().total / 1e9,
         peak_gflops=peak_gflops(threads),
         rates=rates,
+        fresh_s=fresh_s,
         low=LOW,
         high=HIGH,
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -102,27 +106,41 @@ def time_operator(operator: Operator, calls: int = CALLS) -> Timed:
     return Timed(ops[0][0], min(times))
 
 
-def fit_rate(timed: Sequence[Timed]) -> Rate:
+def fit_rate(timed: Sequence[Timed], fresh_s: float = 0.0) -> Rate:
     """What explains all of a class's times best, by least squares of predicted / measured - 1, nothing negative.
 
-    Raises ValueError with fewer than three operators, one for each rate.
+    fresh_s: from `fit_fresh`, known beforehand. Raises ValueError with fewer than four operators, one for each rate.
 
-    >>> ops = [Op("linear", 10**6, 10**4), Op("linear", 10**7, 10**6), Op("linear", 0, 10**5)]
-    >>> rate = fit_rate([Timed(op, op.flops / 1e9 + op.bytes / 1e8 + 1e-5) for op in ops])
-    >>> round(rate.flop_s * 1e9, 3), round(rate.byte_s * 1e8, 3), round(rate.launch_s * 1e5, 3)
-    (1.0, 1.0, 1.0)
+    >>> ops = [Op("linear", 10**6, 10**4, 10**3), Op("linear", 10**7, 10**6, 10**5), Op("linear", 0, 10**5, 10**5)]
+    >>> ops.append(Op("linear", 10**5, 10**6, 0))
+    >>> rate = fit_rate([Timed(op, op.flops / 1e9 + op.written / 1e8 + 1e-5) for op in ops])
+    >>> round(rate.flop_s * 1e9, 3), round(rate.read_s * 1e8, 3), round(rate.write_s * 1e8, 3), round(rate.launch_s, 8)
+    (1.0, 0.0, 1.0, 1e-05)
     """
+    if len(timed) < 4:
+        raise ValueError(f"{len(timed)} timed operators; 4 or more expected")
+    seconds = np.array([one.seconds for one in timed])
+    known = np.array([fresh_bytes(one.op) * fresh_s for one in timed])
+    costs = np.array([[one.op.flops, one.op.bytes - one.op.written, one.op.written, 1.0] for one in timed])
+    found = _least(costs, seconds, known)
+    flop_s, read_s, write_s, launch_s = (float(share) for share in found)
+    error = np.abs((costs @ found + known) / seconds - 1)
+    return Rate(flop_s, read_s, write_s, launch_s, float(np.median(error)), len(timed))
+
+
+def fit_fresh(timed: Sequence[Timed]) -> float:
+    """Seconds for a byte on a fresh page, from operators that hardly do more than move; 0 where none was so large."""
+    seconds = np.array([one.seconds for one in timed])
+    costs = np.array([[one.op.bytes, fresh_bytes(one.op), 1.0] for one in timed])
+    return float(_least(costs, seconds, np.zeros(len(timed)))[1])
+
+
+def _least(costs: np.ndarray, seconds: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """(K,) seconds for each unit of `costs` (N, K), none negative, so that costs @ it + known is nearest `seconds`."""
     from scipy.optimize import nnls
 
-    if len(timed) < 3:
-        raise ValueError(f"{len(timed)} timed operators; 3 or more expected")
-    seconds = np.array([one.seconds for one in timed])
-    costs = np.array([[one.op.flops, one.op.bytes, 1.0] for one in timed])
     scale = np.maximum(costs.max(0), 1.0)
-    found = nnls(costs / scale / seconds[:, None], np.ones(len(timed)))[0] / scale
-    error = np.abs(costs @ found / seconds - 1)
-    flop_s, byte_s, launch_s = (float(share) for share in found)
-    return Rate(flop_s, byte_s, launch_s, float(np.median(error)), len(timed))
+    return nnls(costs / scale / seconds[:, None], 1 - known / seconds)[0] / scale
 
 
 def peak_gflops(threads: int) -> dict[str, float]:

@@ -117,12 +117,12 @@ class Counter(TorchDispatchMode):
         formula = _FORMULAS.get(packet)
         if formula is None and func.namespace not in ("aten", "prims"):
             self.without_formula.add(str(packet))
-        moved = sum(_bytes(tensor) for tensor in writes)
+        moved = written = sum(_bytes(tensor) for tensor in writes)
         if name in _LOOKUPS:
             moved, reads = 2 * moved, reads[1:]
         moved += sum(_bytes(tensor) for tensor in reads)
         flops = int(formula(*args, **kwargs, out_val=result)) if formula else 0
-        self._ops[Op(_kind(name, args, formula is not None), flops, moved)] += 1
+        self._ops[Op(_kind(name, args, formula is not None), flops, moved, written)] += 1
 
     def _hold(self, tensor: Any, *, outside: bool = False) -> None:
         if not _has_storage(tensor):

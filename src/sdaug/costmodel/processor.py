@@ -9,20 +9,26 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from sdaug.costmodel.figures import Interval
-from sdaug.costmodel.work import KINDS, Kind, Work
+from sdaug.costmodel.work import KINDS, Kind, Op, Work
 
 SCHEMA = "sdaug.calibration/1"
+
+FRESH_BYTES = 2**25
+"""From 32 MiB on glibc takes every allocation from the system and gives it back (mallopt(3), M_MMAP_THRESHOLD), so that
+each page of it is touched for the first time, which takes longer than writing it does."""
 
 
 @dataclass(frozen=True)
 class Rate:
-    """Of one class of operators: seconds = flops * flop_s + bytes * byte_s + launch_s, each 0 or more.
+    """Of one class of operators, each 0 or more: seconds for a floating point operation, a byte read, a byte written,
+    and a call.
 
     error: median of |predicted / measured - 1| over the operators that it was fitted to; n: their number.
     """
 
     flop_s: float
-    byte_s: float
+    read_s: float
+    write_s: float
     launch_s: float
     error: float
     n: int
@@ -30,15 +36,19 @@ class Rate:
 
 @dataclass(frozen=True)
 class Processor:
-    """rates: by dtype and class of operators. low, high: shares of a predicted time between which measured ones lie, of
-    operators that no rate was fitted to. peak_gflops: of its instruction set, which nothing can beat. machine: whose
-    calibration it is, from `measure.environment.device_class`. threads: that were used."""
+    """rates: by dtype and class of operators. fresh_s: for a byte of an answer of `FRESH_BYTES` or more, on top.
+
+    low, high: shares of a predicted time between which measured ones lie, of operators that no rate was fitted to.
+    peak_gflops: of its instruction set, which nothing can beat. machine: whose calibration it is, from
+    `measure.environment.device_class`. threads: that were used.
+    """
 
     machine: str
     threads: int
     memory_gb: float
     peak_gflops: Mapping[str, float]
     rates: Mapping[str, Mapping[Kind, Rate]]
+    fresh_s: float
     low: float
     high: float
     date: str
@@ -77,11 +87,19 @@ def seconds(work: Work, processor: Processor, dtype: str) -> Interval:
     if dtype not in processor.rates:
         raise ValueError(f"{processor.machine} is not calibrated for {dtype}; it is for {', '.join(processor.rates)}")
     rates = processor.rates[dtype]
-    found = sum(
-        n * (op.flops * rates[op.kind].flop_s + op.bytes * rates[op.kind].byte_s + rates[op.kind].launch_s)
-        for op, n in work.ops
-    )
+    found = sum(n * kernel_seconds(op, rates[op.kind], processor.fresh_s) for op, n in work.ops)
     return Interval(found, found * processor.low, found * processor.high)
+
+
+def kernel_seconds(op: Op, rate: Rate, fresh_s: float) -> float:
+    """Predicted time of one kernel."""
+    moved = (op.bytes - op.written) * rate.read_s + op.written * rate.write_s + fresh_bytes(op) * fresh_s
+    return op.flops * rate.flop_s + moved + rate.launch_s
+
+
+def fresh_bytes(op: Op) -> int:
+    """Of the answer, on pages that the system has yet to hand out."""
+    return op.written if op.written >= FRESH_BYTES else 0
 
 
 def floor_seconds(flops: float, processor: Processor, dtype: str) -> float:

@@ -1,7 +1,7 @@
 """Work: which kernels run, how often, and what each one computes and moves."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 Kind = Literal["conv3x3", "linear", "attention", "norm", "elementwise"]
@@ -13,11 +13,15 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 @dataclass(frozen=True)
 class Op:
-    """One kernel launch. flops: one multiplication and addition are two. bytes: read and written, caches ignored."""
+    """One kernel launch. flops: one multiplication and addition are two. bytes: read and written, caches ignored.
+
+    written: those of `bytes` that are written. Kernels that differ in nothing else count as one, since hardly any do.
+    """
 
     kind: Kind
     flops: int
     bytes: int
+    written: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from pathlib import Path
 APART = {
     "bench", "cells.py", "charts.py", "cli", "compare.py", "contact.py", "costmodel", "doctor.py", "enrol.py",
     "enrolment", "evaluation", "evidence.py", "executors.py", "experiment.py", "kernel.py", "models", "planning",
-    "report.py", "results.py", "review.py", "service", "soak", "statistics", "sweep.py", "templates", "tracking.py",
+    "report.py", "results.py", "review.py", "search.py", "service", "setting_faults.py", "soak", "statistics",
+    "sweep.py", "templates", "tracking.py",
 }  # fmt: skip
 """Of the package, what no picture, cost or judgement comes from. Weights have digests of their own."""
 

@@ -21,18 +21,16 @@ def time_against_memory(report: Report) -> "Figure":
     for one in report.planned:
         if one.five is None:
             continue
-        took, colour = one.five.seconds, _FITS if one.fits else _NOT
+        took, held, colour = one.five.seconds, one.allocated_gb or 0.0, _FITS if one.fits else _NOT
         axes.errorbar(
-            one.allocated_gb, took.predicted, [[took.predicted - took.low], [took.high - took.predicted]],
+            held, took.predicted, [[took.predicted - took.low], [took.high - took.predicted]],
             color=colour, alpha=0.5, capsize=3,
         )  # fmt: skip
         axes.scatter(
-            one.allocated_gb, took.predicted, s=70, edgecolors=colour, facecolors=colour if one.on_front else "none",
+            held, took.predicted, s=70, edgecolors=colour, facecolors=colour if one.on_front else "none",
             marker="*" if one is report.recommended else "o", zorder=3,
         )  # fmt: skip
-        axes.annotate(
-            one.asked.name, (one.allocated_gb or 0, took.predicted), (6, 4), textcoords="offset points", size=8
-        )
+        axes.annotate(one.asked.name, (held, took.predicted), (6, 4), textcoords="offset points", size=8)
     axes.axhline(10, color="0.6", linestyle=":", label="the mission's 10 s for five")
     axes.axvline(report.budget_gb, color="0.6", linestyle="--", label=f"budget, {report.budget_gb:g} GB")
     axes.set_yscale("log")

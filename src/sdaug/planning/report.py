@@ -7,6 +7,7 @@ from typing import Any
 from sdaug.costmodel.device import Device
 from sdaug.costmodel.parts import PartName, count_part
 from sdaug.costmodel.predict import Machine, Prediction, interval_json
+from sdaug.planning.peers import Peer, predicted_peers
 from sdaug.planning.plan import Planned, full_quality
 from sdaug.planning.recommend import Recommendation, recommend
 from sdaug.planning.targets import Target, process_total, targets
@@ -16,7 +17,8 @@ SCHEMA = "sdaug.plan/1"
 
 @dataclass(frozen=True)
 class Report:
-    """full: of the mission's 20 guided steps with ControlNet. met: the targets, of the recommended setting."""
+    """full: of the mission's 20 guided steps with ControlNet. met: the targets, of the recommended setting. peers: what
+    somebody would write without this package."""
 
     machine: Machine
     budget_gb: float
@@ -25,6 +27,7 @@ class Report:
     recommendation: Recommendation
     full: Prediction
     met: dict[str, Target]
+    peers: tuple[Peer, ...]
 
     @property
     def recommended(self) -> Planned | None:
@@ -68,6 +71,7 @@ class Report:
                 "at_roof_s": self.full.roof_s,
                 "at_peak_s": self.full.floor_s,
             },
+            "peers": [peer.report(recommended) for peer in self.peers],
             "targets": {name: target.report() for name, target in self.met.items()},
             "process_gb": together,
             "statements": self.statements,
@@ -82,7 +86,8 @@ def make_report(
     chosen = recommend(planned, budget_gb, target_s)
     recommended = next((one for one in planned if one.asked.name == chosen.name), None)
     met = {} if recommended is None else targets(recommended, machine)
-    return Report(machine, budget_gb, target_s, tuple(planned), chosen, full_quality(machine, half), met)
+    full, peers = full_quality(machine, half), predicted_peers(machine, half)
+    return Report(machine, budget_gb, target_s, tuple(planned), chosen, full, met, peers)
 
 
 def counted_parts() -> dict[str, dict[str, float]]:
@@ -148,6 +153,10 @@ def text(report: Report) -> str:
     for name, target in report.met.items():
         verdict = ("holds" if target.holds else "fails") + ("" if target.certain else ", not for certain")
         lines.append(f"  {name} < {target.limit:g}: {_spread(target.needs)}: {verdict} ({target.meter})")
+    for peer in report.peers:
+        ratio = peer.ratio(report.recommended)
+        beside = "" if ratio is None else f"; the recommended setting takes {ratio:.3f} of it"
+        lines.append(f"  {peer.name}: {_spread(peer.five)} s for five{beside}")
     return "\n".join([*lines, *report.statements])
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, create_engine, event, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from sdaug.service import tables
-from sdaug.service.settings import ServiceSettings
+from sdaug.service.settings import DATABASE, ServiceSettings
 from sdaug.service.vault import Vault, VaultError, open_vault
 
 CHECK = b"sdaug.service/1"
@@ -24,6 +24,8 @@ def open_database(settings: ServiceSettings) -> tuple[Engine, Vault]:
     """
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     settings.data.chmod(0o700)
+    if settings.database_url is None:
+        (settings.data / DATABASE).touch(0o600)
     vault = open_vault(settings.key_file or default_key_file(settings.data))
     # Without hiding, an error of the database quotes the row.
     engine = create_engine(settings.url, hide_parameters=True)

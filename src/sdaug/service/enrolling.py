@@ -21,6 +21,7 @@ from sdaug.service.jobs import Made
 from sdaug.service.lane import TaskFailed, WorkerLost
 from sdaug.service.people import AlreadyEnrolled, Person, Remembered, Templates, new_person_id
 from sdaug.service.service import Service
+from sdaug.types import Reason
 
 COHORT = 2000
 """At most so many other people are compared with each generated view."""
@@ -90,7 +91,7 @@ async def _enrol(
     )
     photos = kept.vectors[[origin == "captured" for origin in kept.origins]]
     same = service.recogniser["same_person"]
-    duplicates = [] if same is None else index.alike(photos, same)
+    duplicates = [] if same is None else await run_in_threadpool(index.alike, photos, same)
     answer = _answer(order, person_id, facts, failure, duplicates, request_id)
     record = {
         "name": order.name,
@@ -125,12 +126,9 @@ async def _worked(
     service: Service, index: Index, order: Order, person_id: str, created: str, until: str | None
 ) -> tuple[Frame, str | None]:
     """What the worker made, and why the generator was left where it was."""
-    others = index.captured(COHORT)
-    views: list[dict[str, Any]] = []
-    images: list[bytes] = []
-    if order.made is not None:
-        views = [order.made.views[i]["facts"] for i in order.chosen]
-        images = [order.made.images[i] for i in order.chosen]
+    others = await run_in_threadpool(index.captured, COHORT)
+    views = [] if order.made is None else [_reviewed(order, i, v["facts"]) for i, v in enumerate(order.made.views)]
+    images = [] if order.made is None else [order.made.images[i] for i in order.chosen]
     task = {
         "kind": "enrol",
         "subject": person_id,
@@ -173,7 +171,7 @@ def _answer(
     if order.made is not None:
         degraded, seconds = order.made.answer["degraded"], order.made.answer["generation_s"]
         quality = _quality([order.made.views[i]["quality"] for i in order.chosen])
-        rejected += [_reviewed(order, i, view) for i, view in enumerate(order.made.views) if i not in order.chosen]
+        rejected += [_not_taken(order, i, v["facts"]) for i, v in enumerate(order.made.views) if i not in order.chosen]
     answer = {
         "success": True,
         "message": f"Successfully enrolled {order.name}",
@@ -195,12 +193,17 @@ def _answer(
     return EnrolAnswer.model_validate(answer).model_dump(exclude_unset=True)
 
 
-def _reviewed(order: Order, index: int, view: dict[str, Any]) -> dict[str, Any]:
-    """A view of the preview that is not enrolled: the gate's reasons, or that a person did not want it."""
-    facts = view["facts"]
+def _reviewed(order: Order, index: int, facts: dict[str, Any]) -> dict[str, Any]:
+    """A view's facts once a person has looked: one that passed the gate and was not chosen is refused for that."""
+    if index in order.chosen or not facts["accepted"]:
+        return facts
+    return facts | {"accepted": False, "reasons": [Reason.REJECTED_BY_REVIEWER.value]}
+
+
+def _not_taken(order: Order, index: int, facts: dict[str, Any]) -> dict[str, Any]:
     kind = "reviewed" if facts["accepted"] else "generated"
-    reasons = ["rejected_by_reviewer"] if facts["accepted"] else list(facts["reasons"])
-    return {"kind": kind, "photo": 0, "role": facts["role"], "reasons": reasons, "message": None}
+    reasons = _reviewed(order, index, facts)["reasons"]
+    return {"kind": kind, "photo": 0, "role": facts["role"], "reasons": list(reasons), "message": None}
 
 
 def _quality(scores: Sequence[float]) -> dict[str, float] | None:

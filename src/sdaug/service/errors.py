@@ -74,7 +74,7 @@ def as_api_error(error: Exception) -> ApiError | None:
     if isinstance(error, PhotoError):
         return ApiError(STATUS.get(error.reason, 422), error.reason.value, str(error))
     if isinstance(error, LaneFull):
-        return ApiError(503, "queue_full", "as many jobs wait as may wait; nothing was stored", 2)
+        return ApiError(503, "queue_full", "as many jobs wait as may wait; nothing was stored", error.retry_after_s)
     if isinstance(error, WorkerLost):
         if error.code == "decode_timeout":
             return ApiError(422, error.code, "the photo takes too long to decode; nothing was stored")

@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sdaug.service import api_keys
+from sdaug.service.audit import write_line
 from sdaug.service.errors import ApiError, problem
 from sdaug.service.limiter import Limiter
 from sdaug.service.sessions import COOKIE
 
-OPEN = frozenset({"/", "/page.css", "/page.js", "/openapi.json", "/api/session", "/healthz"})
+OPEN = frozenset({"/", "/page.css", "/page.js", "/favicon.ico", "/openapi.json", "/api/session", "/healthz"})
 """Paths that need no key: the page itself holds nothing, and signing in is how one gets a session."""
 
 SMALL = 64 * 1024
@@ -28,11 +30,14 @@ SMALL = 64 * 1024
 UPLOADS = {"/api/enroll": 1, "/api/previews": 1, "/api/compare": 1, "/api/enroll/multiple": 10}
 """Paths that take pictures, and how many."""
 
+AREAS = frozenset({"compare", "enroll", "jobs", "persons", "previews", "sd", "session"})
+"""What the audit log tells of an address."""
+
 OWN_HEADER = "x-sdaug-page"
 """A header of our own on what the page changes: another site's form cannot send it, its script has to ask."""
 
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
 HEADERS = {
@@ -66,12 +71,12 @@ class Guard:
         state = scope.setdefault("state", {})
         state["request_id"] = secrets.token_hex(8)
 
-        started = False
+        status = 0
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal started
+            nonlocal status
             if message["type"] == "http.response.start":
-                started = True
+                status = message["status"]
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
@@ -88,10 +93,25 @@ class Guard:
         except Exception as error:
             # Where and of what kind, never the message: it may quote a name or a row.
             log.error("request %s raised %s at %s", state["request_id"], type(error).__name__, _place_of(error))
-            if started:
+            if status:
                 raise
             told = ApiError(500, "internal_error", "something went wrong here; nothing was stored")
             await problem(told, state["request_id"])(scope, receive, send_with_headers)
+        finally:
+            if status == 401 or (status >= 400 and scope["method"] not in ("GET", "HEAD")):
+                try:
+                    await run_in_threadpool(self._note, scope, status)
+                except SQLAlchemyError as error:  # the answer has been given
+                    log.error("the audit log cannot be written: %s", type(error).__name__)
+
+    def _note(self, scope: Scope, status: int) -> None:
+        """A line of the audit log for what was refused: which kind of address, never which person or what text."""
+        area = next((part for part in scope["path"].split("/")[2:3] if part in AREAS), "other")
+        method = scope["method"] if scope["method"] in ("GET", "POST", "DELETE") else "other"
+        state = scope["state"]
+        outcome = f"{method} {area} {status}"
+        with self._service.engine.begin() as connection:
+            write_line(connection, "refused", state.get("actor") or "unknown", outcome, None, state["request_id"])
 
     async def _admit(self, scope: Scope, headers: Headers, state: dict[str, Any]) -> None:
         self._check_host(headers.get("host", ""))

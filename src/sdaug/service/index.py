@@ -29,7 +29,7 @@ class Candidate:
 
 
 class Index:
-    """The templates of one recogniser. Not thread-safe: the event loop alone uses it."""
+    """Everybody's templates. Changed by the event loop, read by threads: a reader sees the people as they were."""
 
     def __init__(self, people: Mapping[str, Templates], recogniser_sha256: str, metric: str):
         self.recogniser_sha256, self._metric = recogniser_sha256, metric
@@ -49,19 +49,21 @@ class Index:
     @property
     def not_comparable(self) -> int:
         """People whose templates are another recogniser's."""
-        return sum(kept.recogniser_sha256 != self.recogniser_sha256 for kept in self._people.values())
+        return len(self._people) - len(self._comparable())
+
+    def _comparable(self) -> list[tuple[str, Templates]]:
+        return [item for item in list(self._people.items()) if item[1].recogniser_sha256 == self.recogniser_sha256]
 
     def compare(self, probe: np.ndarray, person_id: str | None = None) -> list[Candidate]:
         """The candidates, most alike with augmentation first. probe: (D,) float32. Raises KeyError for an unknown
         person, ValueError for one whose templates are another recogniser's."""
-        if person_id is not None and self._people[person_id].recogniser_sha256 != self.recogniser_sha256:
+        if person_id is None:
+            chosen = self._comparable()
+        elif self._people[person_id].recogniser_sha256 == self.recogniser_sha256:
+            chosen = [(person_id, self._people[person_id])]
+        else:
             raise ValueError("this person was enrolled with another recogniser")
-        chosen = self._people if person_id is None else {person_id: self._people[person_id]}
-        found = [
-            self._candidate(name, kept, probe)
-            for name, kept in chosen.items()
-            if kept.recogniser_sha256 == self.recogniser_sha256
-        ]
+        found = [self._candidate(name, kept, probe) for name, kept in chosen]
         return sorted(found, key=lambda c: -c.with_augmentation.similarity)
 
     def _candidate(self, person_id: str, kept: Templates, probe: np.ndarray) -> Candidate:
@@ -72,19 +74,13 @@ class Index:
 
     def captured(self, most: int) -> np.ndarray:
         """One vector of a photo of each of at most `most` people, (N, D) float32: a cohort."""
-        rows = [
-            kept.vectors[kept.origins.index("captured")]
-            for kept in self._people.values()
-            if kept.recogniser_sha256 == self.recogniser_sha256
-        ]
+        rows = [kept.vectors[kept.origins.index("captured")] for _, kept in self._comparable()]
         return np.stack(rows[-most:]) if rows else np.zeros((0, 0), np.float32)
 
     def alike(self, vectors: np.ndarray, at_least: float) -> list[tuple[str, float]]:
         """People one of whose photos is at least this similar to one of `vectors` (N, D), the most alike first."""
         found: dict[str, float] = {}
-        for name, kept in self._people.items():
-            if kept.recogniser_sha256 != self.recogniser_sha256:
-                continue
+        for name, kept in self._comparable():
             photos = kept.vectors[[origin == "captured" for origin in kept.origins]]
             best = max(float(similarities(vector, photos, self._metric).max()) for vector in vectors)
             if best >= at_least:

@@ -30,7 +30,11 @@ Step = Callable[[dict[str, Any]], None]
 
 
 class LaneFull(RuntimeError):
-    """As many jobs wait as may wait."""
+    """As many jobs wait as may wait; in `retry_after_s` seconds there may be room."""
+
+    def __init__(self, message: str, retry_after_s: int):
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class JobCancelled(RuntimeError):
@@ -85,17 +89,12 @@ class Lane:
         self._held = 0
         self._process: asyncio.subprocess.Process | None = None
         self._serving: asyncio.Task[None] | None = None
-        self.recent_s = 1.0
+        self._recent_s = 1.0  # of a job: when there is room again
 
     @property
     def waiting(self) -> int:
         """Jobs that wait or run."""
         return self._held
-
-    @property
-    def retry_after_s(self) -> int:
-        """When to ask again where the lane is full: after about one job."""
-        return max(1, round(self.recent_s))
 
     def open(self) -> None:
         """Starts serving. The worker starts with the first job, or with `warm`."""
@@ -114,7 +113,8 @@ class Lane:
     def submit(self, head: dict[str, Any], blobs: Sequence[bytes] = (), on_step: Step | None = None) -> Job:
         """Queues a task. Raises LaneFull, with nothing queued."""
         if self._held >= self._capacity:
-            raise LaneFull(f"{self._held} jobs wait in the {self.name} lane, at most {self._capacity}")
+            full = f"{self._held} jobs wait in the {self.name} lane, at most {self._capacity}"
+            raise LaneFull(full, max(1, round(self._recent_s)))
         job = Job(head, blobs, on_step, asyncio.get_running_loop().create_future())
         job.answer.add_done_callback(_looked_at)
         self._held += 1
@@ -140,7 +140,7 @@ class Lane:
                 if not job.answer.done():
                     job.started = True
                     await self._work(job)
-                    self.recent_s = 0.7 * self.recent_s + 0.3 * (loop.time() - began)
+                    self._recent_s = 0.7 * self._recent_s + 0.3 * (loop.time() - began)
             except asyncio.CancelledError:
                 _fail(job, JobCancelled("the service is closing"))
                 raise

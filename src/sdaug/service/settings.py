@@ -10,6 +10,7 @@ from sdaug.config import Config, RunSettings
 DATA_VARIABLE = "SDAUG_DATA"
 DATABASE_VARIABLE = "SDAUG_DATABASE_URL"
 
+DATABASE = "service.db"
 MIB = 1024 * 1024
 
 
@@ -76,4 +77,4 @@ class ServiceSettings(Config):
     @property
     def url(self) -> str:
         """The database's SQLAlchemy URL."""
-        return self.database_url or f"sqlite:///{self.data / 'service.db'}"
+        return self.database_url or f"sqlite:///{self.data / DATABASE}"

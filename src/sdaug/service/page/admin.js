@@ -164,7 +164,7 @@ function succeeded(answer) {
 function overlay(visible, text, percent, cancellable) {
   if (!visible) {
     show($("loadingOverlay"), false);
-    $("main").inert = false;
+    $("main").inert = $("top").inert = false;
     return;
   }
   $("sdProgressText").textContent = text;
@@ -173,7 +173,7 @@ function overlay(visible, text, percent, cancellable) {
   show($("cancelGeneration"), cancellable);
   if ($("loadingOverlay").hidden) {
     show($("loadingOverlay"), true);
-    $("main").inert = true;
+    $("main").inert = $("top").inert = true;
     (cancellable ? $("cancelGeneration") : $("loadingPanel")).focus();
   }
 }
@@ -223,8 +223,13 @@ function follow(id) {
   });
 }
 
-$("cancelGeneration").addEventListener("click", async () => {
+async function cancelGeneration() {
   if (job) await api(`api/jobs/${job}`, { method: "DELETE" }).catch(() => {});
+}
+
+$("cancelGeneration").addEventListener("click", cancelGeneration);
+$("loadingOverlay").addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && !$("cancelGeneration").hidden) cancelGeneration();
 });
 
 // Looking at what was made

@@ -30,7 +30,7 @@ async def compare(request: Request, service: Running) -> dict[str, Any]:
     index = await service.ready()
     _, (raw,) = await service.faces.run({"kind": "embed"}, [uploads[0].data])
     try:
-        found = index.compare(np.frombuffer(raw, "<f4"), form.person_id)
+        found = await run_in_threadpool(index.compare, np.frombuffer(raw, "<f4"), form.person_id)
     except KeyError as error:
         raise ApiError(404, "person_not_found", "there is no such person") from error
     except ValueError as error:

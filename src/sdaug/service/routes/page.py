@@ -16,6 +16,11 @@ async def page() -> Response:
     return Response((PAGE / "admin.html").read_bytes(), media_type="text/html; charset=utf-8")
 
 
+@router.get("/favicon.ico", status_code=204)
+async def icon() -> None:
+    """None; browsers ask."""
+
+
 @router.get("/page.css")
 async def style() -> Response:
     """How it looks."""

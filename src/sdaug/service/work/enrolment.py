@@ -49,8 +49,9 @@ def enrol(
     """The answer and the blobs (the bundle as a zip, its vectors float32 row by row).
 
     task: `subject`, `created`, `retention_until`, `photos` (how many blobs are photos), `traditional` (bool), `angles`
-    (how many a photo, 0 for none), `views` (facts of accepted preview images, whose PNGs are the next blobs), `cohort`
-    (rows of other people's vectors in the last blob, 0 for none). Raises PhotoError where no photo can be used.
+    (how many a photo, 0 for none), `views` (facts of a preview's views; the PNGs of the accepted ones are the next
+    blobs), `cohort` (rows of other people's vectors in the last blob, 0 for none). Raises PhotoError where no photo can
+    be used.
     """
     photos, rest = blobs[: task["photos"]], blobs[task["photos"] :]
     others = _cohort(augmentor, task, rest)
@@ -74,7 +75,8 @@ def enrol(
         assert refusal is not None
         raise refusal
     # A preview belongs to its photo, which is the only one.
-    got.samples += [from_line(facts, png) for facts, png in zip(task["views"], rest, strict=False)]
+    pngs = iter(rest)
+    got.samples += [from_line(facts, next(pngs) if facts["accepted"] else None) for facts in task["views"]]
     got.samples += got.views
     step("finalizing", text="Finalizing...")
     return _packed(augmentor, task, got)

@@ -1,0 +1,98 @@
+"""Settings from an experiment file, or every fault of them in words: the place, the value, what is known there."""
+
+import copy
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from sdaug import plugins
+from sdaug.config import Config, RunSettings, nearest
+from sdaug.packs import PackError, check_pack
+
+
+def validated(
+    base: Mapping[str, Any], varied: Mapping[str, Any], faults: list[str], check: Callable[[str, str, str], str]
+) -> RunSettings | None:
+    """The settings of one cell, or None with every fault appended to `faults`."""
+    known = len(faults)
+    tree = copy.deepcopy(dict(base))
+    for dotted, value in varied.items():
+        _put(tree, dotted, value, faults)
+    faults.extend(_plugin_faults(tree, check))
+    try:
+        settings = RunSettings(**tree)
+    except ValidationError as error:
+        faults.extend(spoken(error, RunSettings))
+        return None
+    try:
+        check_pack(settings.pack)
+    except PackError as error:
+        faults.append(str(error))
+    return settings if len(faults) == known else None
+
+
+def _plugin_faults(tree: Mapping[str, Any], check: Callable[[str, str, str], str]) -> list[str]:
+    """Unknown levers, quality measures and recognisers, and unknown options of known ones."""
+    faults = []
+    gate = tree.get("gate")
+    gate = gate if isinstance(gate, dict) else {}
+    quality = [("sdaug.quality", gate.get(group)) for group in ("measures", "reported")]
+    for package, chosen in (("sdaug.levers", tree.get("levers")), *quality):
+        for name, options in chosen.items() if isinstance(chosen, dict) else ():
+            if fault := check(package, name, json.dumps(options, default=str)):
+                faults.append(fault)
+    similar = gate.get("min_similarity")
+    known = plugins.names("sdaug.recognition")
+    unknown = [name for name in similar if name not in known] if isinstance(similar, dict) else []
+    return faults + [f"unknown recogniser {name!r}; {nearest(str(name), known)}" for name in unknown]
+
+
+def plugin_fault(package: str, name: str, options: str) -> str:
+    """What is wrong with a plug-in's name or options (JSON), "" for nothing."""
+    try:
+        plugins.load(package, name, json.loads(options))
+    except (plugins.PluginError, TypeError) as error:
+        return str(error)
+    return ""
+
+
+def _put(tree: dict[str, Any], dotted: str, value: Any, faults: list[str]) -> None:
+    """Sets `a.b.c` in nested dictionaries; a lever set to null is taken out."""
+    *parents, last = dotted.split(".")
+    for parent in parents:
+        tree = tree.setdefault(parent, {})
+        if not isinstance(tree, dict):
+            faults.append(f"setting {parent!r} is {tree!r}; expected a mapping, since {dotted!r} is varied")
+            return
+    if value is None and parents == ["levers"]:
+        tree.pop(last, None)
+    else:
+        tree[last] = value
+
+
+def spoken(error: ValidationError, model: type[Config]) -> list[str]:
+    """Each pydantic fault in our words: the place, the value, what is known there."""
+    faults = []
+    for fault in error.errors():
+        place = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            faults.append(
+                f"unknown setting {place!r}; {nearest(str(fault['loc'][-1]), _known(model, fault['loc'][:-1]))}"
+            )
+        elif fault["type"] == "missing":
+            faults.append(f"setting {place!r} is missing")
+        elif not place:
+            faults.append(fault["msg"].removeprefix("Value error, "))
+        else:
+            faults.append(f"setting {place!r} is {fault['input']!r}: {fault['msg']}")
+    return faults
+
+
+def _known(model: type[Config], place: tuple[Any, ...]) -> list[str]:
+    for part in place:
+        inner = model.model_fields[part].annotation
+        if isinstance(inner, type) and issubclass(inner, Config):
+            model = inner
+    return list(model.model_fields)

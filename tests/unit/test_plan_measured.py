@@ -1,0 +1,227 @@
+"""Predicted beside measured on this processor: rates, clocks, floors and the comparison's own arithmetic."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+
+from sdaug.bench import predicted as comparing
+from sdaug.bench.case import Case
+from sdaug.bench.predicted import Row, rank_correlation, summary, table
+from sdaug.bench.timing import ImpossibleTime, Spent, check_floor, run_in_turn
+from sdaug.costmodel import calibration
+from sdaug.costmodel.calibration import Timed, fit_fresh, fit_rate, peak_gflops, time_operator
+from sdaug.costmodel.call import Call
+from sdaug.costmodel.figures import Interval
+from sdaug.costmodel.operators import operators
+from sdaug.costmodel.parts import count_part
+from sdaug.costmodel.predict import predict
+from sdaug.costmodel.processor import Processor, Rate, check_rates, read_processor, seconds
+from sdaug.costmodel.work import KINDS, Op, Work
+from sdaug.planning.machine import machine_named
+from sdaug.planning.settings import calls_of
+from sdaug.planning.standard import local_settings
+
+
+@pytest.fixture
+def processor() -> Processor:
+    """1 GFLOP/s, 1 GB/s read, 2 written, 1 us a launch, whatever the operator; 3 ns a byte of a fresh page."""
+    rates = {kind: Rate(1e-9, 1e-9, 5e-10, 1e-6, 0.1, 5) for kind in KINDS}
+    return Processor(
+        "a test", 1, 8.0, {"float32": 2.0}, {"float32": rates}, 3e-9, 0.8, 1.3, "2026-11-25T00:00:00+00:00"
+    )
+
+
+def test_a_processors_kernel_takes_its_arithmetic_and_its_traffic_and_its_launch(processor):
+    work = Work(((Op("linear", 10**9, 2 * 10**9), 2), (Op("norm", 0, 10**9, 2**25 - 1), 1)))
+    found = seconds(work, processor, "float32")
+    assert found.predicted == pytest.approx(2 * (1 + 2) + 1 - 2**24 / 1e9 + 3e-6)
+    fresh = seconds(Work(((Op("norm", 0, 10**9, 2**25), 1),)), processor, "float32").predicted
+    assert fresh == pytest.approx(1 - 2**24 / 1e9 + 3 * 2**25 / 1e9 + 1e-6)
+    assert (found.low, found.high) == pytest.approx((0.8 * found.predicted, 1.3 * found.predicted))
+    with pytest.raises(ValueError, match="a test is not calibrated for float16; it is for float32"):
+        seconds(work, processor, "float16")
+
+
+def test_a_call_on_a_processor_has_a_floor_and_is_never_below_it(processor):
+    found = predict(Call(images=1, unet=1, vae="tiny", dtype="float32"), processor)
+    assert found.floor_s == found.roof_s == pytest.approx(found.flops / 2e9)
+    assert found.seconds.low > found.floor_s and found.bound_by == "operators"
+
+
+def test_a_calibration_is_kept_as_it_was(processor, tmp_path, monkeypatch):
+    assert read_processor(json.loads(json.dumps(processor.report()))) == processor
+    with pytest.raises(ValueError, match="schema 'x'; 'sdaug.calibration/1' expected"):
+        read_processor({"schema": "x"})
+    monkeypatch.setenv("SDAUG_CACHE", str(tmp_path))
+    monkeypatch.setattr(calibration, "device_class", lambda device: "a test")
+    assert calibration.remembered_calibration() is None
+    calibration.remember_calibration(processor)
+    assert machine_named("cpu") == processor
+
+
+def test_every_class_needs_a_rate(processor):
+    check_rates(processor.rates["float32"])
+    with pytest.raises(ValueError, match="no rate for norm; one expected for each of conv3x3, linear"):
+        check_rates({kind: rate for kind, rate in processor.rates["float32"].items() if kind != "norm"})
+
+
+def test_rates_are_found_from_noisy_times_and_are_never_negative():
+    rng = np.random.default_rng(0)
+    ops = [Op("conv3x3", int(f), int(r + w), int(w)) for f, r, w in rng.uniform(1e5, 3e7, (60, 3)) * (30, 1, 1)]
+    timed = [
+        Timed(op, (op.flops / 5e10 + (op.bytes - op.written) / 1e9 + op.written / 4e9) * rng.uniform(0.97, 1.03))
+        for op in ops
+    ]
+    rate = fit_rate(timed)
+    assert 1 / rate.flop_s == pytest.approx(5e10, rel=0.15) and 1 / rate.read_s == pytest.approx(1e9, rel=0.05)
+    assert 1 / rate.write_s == pytest.approx(4e9, rel=0.2)
+    assert rate.launch_s >= 0 and rate.error < 0.03 and rate.n == 60
+    backwards = [Timed(Op("norm", 0, size, size), 1.0 / size) for size in (10, 100, 1000, 10_000)]
+    slope = fit_rate(backwards)
+    assert slope.write_s == slope.read_s == 0 and slope.launch_s > 0
+    with pytest.raises(ValueError, match="2 timed operators; 4 or more expected"):
+        fit_rate(timed[:2])
+
+
+def test_fresh_pages_are_told_apart_from_writing():
+    sizes = [10**6, 10**7, 3 * 10**7, 4 * 10**7, 10**8]
+    ops = [Op("elementwise", 0, 2 * size, size) for size in sizes]
+    timed = [Timed(op, op.bytes / 2e10 + (op.written / 2e9 if op.written >= 2**25 else 0)) for op in ops]
+    assert 1 / fit_fresh(timed) == pytest.approx(2e9, rel=1e-6)
+    rate = fit_rate(timed, fit_fresh(timed))
+    assert rate.error < 1e-6
+    assert fit_fresh(timed[:3]) == 0
+
+
+def test_operators_are_single_kernels_of_every_class_and_can_be_timed():
+    from sdaug.costmodel.count import counting
+
+    seen = {}
+    for operator in operators("float32"):
+        size = sum(tensor.nbytes for tensor in operator.warm)
+        if size < 2_000_000 and operator.kind not in seen:
+            seen[operator.kind] = operator
+        if len(seen) == len(KINDS):
+            break
+    assert set(seen) == set(KINDS)
+    for kind, operator in seen.items():
+        timed = time_operator(operator, calls=2)
+        with counting() as counter:
+            operator.run()
+        ((op, n),) = counter.work.ops
+        assert (timed.op, n, op.kind) == (op, 1, kind) and 0 < timed.seconds < 5
+
+
+def test_a_floor_is_of_the_instruction_set_whatever_the_clock_says(monkeypatch):
+    for flags, per_cycle in (({"avx512f", "avx512_bf16"}, 64), ({"avx2"}, 32), (set(), 16)):
+        monkeypatch.setattr(calibration, "_flags", lambda flags=flags: flags)
+        found = peak_gflops(2)
+        assert found["float32"] == per_cycle * 2 * calibration.HIGHEST_GHZ
+        assert found["bfloat16"] == found["float32"] * (2 if "avx512_bf16" in flags else 1)
+
+
+# -- clocks
+
+
+def test_calls_take_turns_and_the_first_round_is_apart():
+    order = []
+    spent = run_in_turn({name: lambda name=name: order.append(name) for name in "ab"}, 3)
+    assert order == list("ab" * 4)
+    assert len(spent["a"].values) == 3
+    with pytest.raises(ValueError, match="0 rounds; 1 or more"):
+        run_in_turn({}, 0)
+
+
+def test_the_device_is_waited_for_before_and_after_each_call():
+    log = []
+    run_in_turn({"a": lambda: log.append("call")}, 1, settle=lambda: log.append("settle"))
+    assert log == ["settle", "call", "settle"] * 2
+
+
+def test_figures_of_a_time_and_its_noise():
+    spent = Spent(9.0, (2.0, 3.0, 2.2, 2.5))
+    assert spent.shortest == 2.0 and spent.noise == pytest.approx(abs(2.0 / 2.5 - 1))
+    report = spent.report()
+    assert (report["n"], report["first"], report["p50"], report["values"]) == (4, 9.0, 2.35, [2.0, 3.0, 2.2, 2.5])
+    assert report["p50_low"] <= report["p50"] <= report["p50_high"] and report["p90"] <= report["p99"]
+    assert np.isnan(Spent(1.0, (1.0,)).noise)
+
+
+def test_a_time_below_the_floor_is_an_error_and_no_record():
+    check_floor("x", [1.0, 1.1], 1.0)
+    with pytest.raises(ImpossibleTime, match="x: 0.9 s measured, and its arithmetic takes 1 s at the device's peak"):
+        check_floor("x", [1.1, 0.9], 1.0)
+
+
+def test_timing_costs_next_to_nothing():
+    """Below 1 % of the shortest thing that is timed, a tenth of a second."""
+    started = time.perf_counter()
+    run_in_turn({"nothing": lambda: None}, 1000)
+    assert (time.perf_counter() - started) / 1001 < 0.001
+
+
+# -- the comparison
+
+
+def row(name, predicted, measured, kind="part"):
+    interval = Interval(predicted, 0.7 * predicted, 1.4 * predicted)
+    return Row(name, kind, interval, 0.01, Spent(measured, (measured, measured * 1.1)))
+
+
+def test_errors_ranks_and_coverage():
+    rows = [row("a", 1.0, 1.0), row("b", 2.2, 2.0), row("c", 2.0, 4.0, "whole")]
+    found = summary(rows)["summary"]
+    assert found["all"]["n"] == 3 and found["all"]["median_error"] == pytest.approx(0.1)
+    assert found["all"]["coverage"] == pytest.approx(2 / 3) and found["all"]["spread"] == pytest.approx(2.0)
+    assert found["all"]["rank_correlation"] == 0.5 and found["whole"]["rank_correlation"] is None
+    assert found["part"]["noise_median"] == pytest.approx(1 - 1 / 1.1, abs=0.01)
+    assert found["all"]["bias"] == pytest.approx((1.0 * 1.1 * 0.5) ** (1 / 3) - 1)
+    assert rank_correlation([1, 2, 3], [1, 2, 3]) == 1.0
+    with pytest.raises(ValueError, match="nothing was measured"):
+        summary([])
+
+
+def test_a_comparison_is_reported_row_by_row(processor, monkeypatch):
+    slow = Case("slow", "part", lambda: time.sleep(0.01), Interval(0.01, 0.008, 0.02), 1e-4)
+    monkeypatch.setattr(comparing, "part_cases", lambda *arguments: [[slow]])
+    monkeypatch.setattr(comparing, "whole_cases", lambda *arguments: [])
+    monkeypatch.setattr(comparing, "quiet_clock", lambda device, threads: time.perf_counter)
+    report = comparing.compare(processor, [], device="cpu", rounds=2)
+    assert json.loads(json.dumps(report))["rows"][0]["name"] == "slow"
+    assert {"commit", "date", "machine", "summary", "bounds"} <= set(report)
+    assert "slow" in table(report) and "median error" in table(report)
+    fast = Case("fast", "part", lambda: None, Interval(1.0, 0.5, 2.0), 1.0)
+    monkeypatch.setattr(comparing, "part_cases", lambda *arguments: [[fast]])
+    with pytest.raises(ImpossibleTime, match="fast"):
+        comparing.compare(processor, [], device="cpu", rounds=1)
+
+
+def test_what_runs_is_what_is_counted(processor):
+    """The tiny VAE, run and counted as it runs, is what is predicted; so is a whole call of the small random model."""
+    from sdaug.bench.parts import part_cases
+    from sdaug.costmodel.count import counting
+
+    group = next(iter(part_cases(processor, "cpu", "float32", [64])))
+    assert [case.name for case in group][:2] == ["tiny_encode 1 x 64 float32", "tiny_decode 1 x 64 float32"]
+    with counting() as counter:
+        group[1].run()
+    assert counter.flops == count_part("tiny_decode", 1, 64).flops
+    assert group[1].predicted.predicted == pytest.approx(
+        seconds(counter.work, processor, "float32").predicted, rel=0.02
+    )
+
+
+def test_local_settings_are_short_and_differ(processor):
+    calls = [calls_of(one.settings, processor, one.settings.generation.num_angles) for one in local_settings()]
+    assert len(calls) == 6 and len({(one.five, one.batch) for one in calls}) == 6
+    assert all(one.not_modelled == () and one.five.unet + one.five.unet_guided <= 3 for one in calls)
+
+
+def test_the_command_wants_a_calibration_and_something_to_run(sdaug, processor, monkeypatch):
+    monkeypatch.setenv("SDAUG_CACHE", "empty-cache")
+    missing = sdaug("bench", "predict", "--device", "cpu")
+    assert missing.code == 2 and "was not calibrated" in missing.err
+    nothing = sdaug("bench", "predict", "--device", "orin-agx-64", "--no-parts", "--no-wholes")
+    assert nothing.code == 2 and "leave nothing to run" in nothing.err

@@ -16,13 +16,14 @@ from typing import Any
 
 import cv2
 import numpy as np
-from evaluate_holes import errors, generated, hole
+from evaluate_holes import STEPS, errors, generated, hole
 from prepare import Pair, read_pair
 
 from sdaug.config import NANO, GenerationSettings, ModelSettings
 from sdaug.diffusion.generator import DiffusionGenerator
 from sdaug.diffusion.load import load_generator
 from sdaug.packs import FacePack, load_pack
+from sdaug.recipes import RECIPES
 
 SEAM = 6
 """Half the width, in pixels, of the band about a hole's edge in which the seam is judged."""
@@ -40,8 +41,8 @@ class Point:
 
 def points() -> Iterator[Point]:
     """Four steps at the model's own strengths, and from there one lever at a time."""
-    base = GenerationSettings(num_inference_steps=4)
-    for steps in (1, 2, 4, 8, 16):
+    base = GenerationSettings(**RECIPES["small"]["generation"])
+    for steps in STEPS:
         yield Point("num_inference_steps", steps, base.model_copy(update={"num_inference_steps": steps}))
     yield Point("dtype", "bfloat16", base, {"precision": {"dtype": "bfloat16"}})
     for strength in (0.2, 0.45, 0.7, 0.9):

@@ -22,6 +22,7 @@ from sdaug.evaluation.truth.head3d import read_views
 from sdaug.evaluation.truth.report import FRONTAL, see, similarities
 from sdaug.face.photo import read_photo
 from sdaug.packs import load_pack
+from sdaug.recipes import RECIPES
 from sdaug.synthesis.control import control_image
 from sdaug.synthesis.stage import set_stage
 from sdaug.synthesis.warp import turn
@@ -139,7 +140,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
-    generation = GenerationSettings(num_inference_steps=asked.steps)
+    generation = GenerationSettings(**RECIPES["small"]["generation"] | {"num_inference_steps": asked.steps})
     found = people(asked.faces / "london", asked.pack, asked.model, generation)
     generator = load_generator(ModelSettings(model_id=asked.model, device="cpu"), {})
     report = summary(found) | {

@@ -38,8 +38,8 @@ def served(tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [str(Path(sys.executable).with_name("sdaug")), "serve", "--port", str(port), "--steps", "2",
-               "--data", str(tmp_path_factory.mktemp("service") / "data"), "--model", "sdaug-nano", "--device", "cpu"]  # fmt: skip
+    command = [str(Path(sys.executable).with_name("sdaug")), "serve", "--port", str(port), "--steps", "2"]
+    command += ["--data", str(tmp_path_factory.mktemp("service") / "data"), "--model", "sdaug-nano", "--device", "cpu"]
     environment = os.environ | {KEY_VARIABLE: new_key()}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     assert process.stdout is not None

@@ -95,6 +95,16 @@ def test_fresh_pages_are_told_apart_from_writing():
     assert fit_fresh(timed[:3]) == 0
 
 
+def test_all_classes_are_fitted_for_each_format():
+    sizes = [10**5, 10**6, 10**7, 4 * 10**7, 10**8]
+    found = [Timed(Op(kind, 10 * size, 2 * size, size), size / 1e9) for kind in KINDS for size in sizes]
+    rates, fresh_s = calibration.fit({"float32": found, "bfloat16": found})
+    assert set(rates) == {"float32", "bfloat16"} and fresh_s == pytest.approx(0, abs=1e-12)
+    assert all(rate.error < 1e-6 for by_kind in rates.values() for rate in by_kind.values())
+    with pytest.raises(ValueError, match="no rate for attention"):
+        calibration.fit({"float32": [one for one in found if one.op.kind != "attention"]})
+
+
 def test_operators_are_single_kernels_of_every_class_and_can_be_timed():
     from sdaug.costmodel.count import counting
 

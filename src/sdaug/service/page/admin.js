@@ -126,14 +126,16 @@ $("enrolForm").addEventListener("submit", async (event) => {
 async function enrol(form, text) {
   $("enrolButton").disabled = true;
   overlay(true, text, null, false);
+  let answer = null;
   try {
-    succeeded(await api("api/enroll", { method: "POST", body: form, headers: { "Idempotency-Key": attempt } }));
+    answer = await api("api/enroll", { method: "POST", body: form, headers: { "Idempotency-Key": attempt } });
   } catch (error) {
     tell($("enrolError"), error, "Failed to enroll person");
   } finally {
-    overlay(false);
     $("enrolButton").disabled = false;
+    overlay(false);
   }
+  if (answer) succeeded(answer);
 }
 
 function succeeded(answer) {
@@ -165,6 +167,7 @@ function overlay(visible, text, percent, cancellable) {
   if (!visible) {
     show($("loadingOverlay"), false);
     $("main").inert = $("top").inert = false;
+    $("enrolButton").focus();
     return;
   }
   $("sdProgressText").textContent = text;
@@ -192,6 +195,7 @@ async function preview(photo) {
   form.set("sd_num_angles", $("sdNumAngles").value);
   $("enrolButton").disabled = true;
   overlay(true, "Initializing Stable Diffusion...", 0, true);
+  let views = null;
   try {
     job = (await api("api/previews", { method: "POST", body: form })).job_id;
     const ended = await follow(job);
@@ -199,13 +203,14 @@ async function preview(photo) {
     const made = await api(`api/jobs/${job}`);
     // A generator that fails does not stand in the way; a photo that cannot be used does.
     if (ended === "failed" && !made.error.code.startsWith("worker_")) throw new Refused(422, made.error);
-    offer(made);
+    views = made;
   } catch (error) {
     tell($("enrolError"), error, "Failed to enroll person");
   } finally {
-    overlay(false);
     $("enrolButton").disabled = false;
+    overlay(false);
   }
+  if (views) offer(views);
 }
 
 function follow(id) {

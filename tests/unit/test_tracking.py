@@ -1,0 +1,127 @@
+"""What MLflow is told of a sweep: every setting and cell, nobody's face or name unless asked for, never half."""
+
+import json
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+from PIL import Image
+
+from sdaug import tracking
+from sdaug.compare import Choice
+from sdaug.config import RunSettings
+from sdaug.tracking import PARENT_TAG, SETTING_TAG, log_sweep, read_recipe, read_runs
+
+SIGNATURES = {b"\x89PNG\r\n": "PNG", b"\xff\xd8\xff": "JPEG", b"WEBPVP8": "WebP", b"iVBORw0KGgo": "PNG in base64"}
+NAMES = ("Ada Lovelace", "bea-42")
+CHOICE = Choice("fast", "it was the fastest")
+
+
+def finished(key: str, setting: str, person: str, seed: int) -> dict:
+    angle = {
+        "index": 0, "requested": {"yaw_deg": 0.0, "pitch_deg": 0.0}, "measured": None, "rung": "warp", "latency_s": 0.1,
+        "accepted": True, "reasons": [], "similarity": {"dlib_resnet": 0.5}, "raw": None,
+    }  # fmt: skip
+    return {
+        "schema": "sdaug.cell/2", "key": key, "setting": setting, "person": person, "seed": seed, "status": "finished",
+        "settings": RunSettings(backend="warp").model_dump(mode="json"),
+        "latency_s": {"load": 1.0, "first_call": 2.0, "call": [1.0]},
+        "record": {
+            "angles": [angle],
+            "pack": {"name": "embedded", "recognisers": ["dlib_resnet"], "files": {"a.dat": "0" * 64}},
+            "memory": {"resident_peak": 10**9, "cuda_allocated_peak": None}, "generator": {},
+            "environment": {"gpu": None, "processor": "a processor", "packages": {"sdaug": "1"}},
+        },
+    }  # fmt: skip
+
+
+@pytest.fixture
+def swept(tmp_path):
+    """swept(log_images): (root, folder, results) of two settings on two people, one cell failed, with pictures."""
+
+    def make(log_images: bool):
+        out = tmp_path / "out"
+        results = [finished(f"{s}-{i}", s, name, 0) for s in ("fast", "slow") for i, name in enumerate(NAMES)]
+        results[3] = {k: results[3][k] for k in ("schema", "key", "setting", "person", "seed", "settings")}
+        results[3] |= {"status": "failed", "error": "RuntimeError: out of luck"}
+        for result in results:
+            folder = out / "cells" / result["key"]
+            folder.mkdir(parents=True)
+            (folder / "result.json").write_text(json.dumps(result))
+            Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(folder / "contact.png")
+        source = f"calls = [{{'person': '{NAMES[0]}', 'photo': '/photos/{NAMES[0]}.jpg'}}, '{NAMES[1]}']"
+        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+        (out / "notebooks").mkdir()
+        nbformat.write(book, out / "notebooks" / "load.ipynb")
+        people = {name: f"/photos/{name}.jpg" for name in NAMES}
+        index = {
+            "experiment": {"experiment": "x", "log_images": log_images, "people": people},
+            "settings": [{"key": key, "varied": {"generation.num_inference_steps": key}} for key in ("fast", "slow")],
+            "cells": [{"key": r["key"], "setting": r["setting"], "load": "load"} for r in results],
+        }
+        (out / "sweep.json").write_text(json.dumps(index))
+        return tmp_path, out, results
+
+    return make
+
+
+def everything(root: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in (root / "mlruns").rglob("*") if path.is_file()}
+
+
+def test_no_picture_and_no_name_reaches_mlflow_unless_it_is_asked_for(swept):
+    root, out, results = swept(log_images=False)
+    log_sweep(root, out, results, CHOICE)
+    stored = everything(root)
+    assert len(stored) >= 6, "database, tables, settings and notebooks are there"
+    for path, content in stored.items():
+        assert [kind for signature, kind in SIGNATURES.items() if signature in content] == [], path
+        assert [name for name in NAMES if name.encode() in content] == [], path
+    tables = [json.loads(content) for path, content in stored.items() if path.name == "cells.json"]
+    people = {row[table["columns"].index("person")] for table in tables for row in table["data"]}
+    assert people == {"person 1", "person 2"}
+
+
+def test_pictures_and_names_are_there_where_they_are_asked_for(swept):
+    root, out, results = swept(log_images=True)
+    log_sweep(root, out, results, CHOICE)
+    stored = everything(root)
+    assert sum(path.name == "contact.png" for path in stored) == 4
+    assert any(b"Ada Lovelace" in content for path, content in stored.items() if path.suffix == ".ipynb")
+
+
+def test_a_child_is_a_setting_and_a_failed_cell_makes_it_failed(swept):
+    root, out, results = swept(log_images=False)
+    parent = log_sweep(root, out, results, CHOICE)
+    runs = read_runs(root, "x")
+    children = {run["tags"][SETTING_TAG]: run for run in runs if run["tags"].get(PARENT_TAG) == parent}
+    assert {key: run["status"] for key, run in children.items()} == {"fast": "FINISHED", "slow": "FAILED"}
+    assert children["slow"]["tags"]["sdaug.error"] == "RuntimeError: out of luck"
+    assert children["fast"]["metrics"]["raw.accepted"] == 2 and children["slow"]["metrics"]["raw.accepted"] == 1
+    recipe = read_recipe(root)
+    assert recipe is not None and recipe["run_id"] == children["fast"]["run_id"] and recipe["why"] == CHOICE.why
+    assert recipe["settings"] == results[0]["settings"]
+
+
+def test_being_killed_while_logging_leaves_no_run_running_and_the_next_call_completes_it(swept, monkeypatch):
+    root, out, results = swept(log_images=False)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tracking, "_log_files", killed)
+    with pytest.raises(KeyboardInterrupt):
+        log_sweep(root, out, results, CHOICE)
+    assert {run["status"] for run in read_runs(root, "x")} == {"KILLED"}
+    monkeypatch.undo()
+    parent = log_sweep(root, out, results, CHOICE)
+    assert log_sweep(root, out, results, CHOICE) == parent, "what is logged is not logged again"
+    whole = [run for run in read_runs(root, "x") if run["tags"].get(PARENT_TAG) == parent]
+    assert len(whole) == 2 and "RUNNING" not in {run["status"] for run in read_runs(root, "x")}
+
+
+def test_without_a_recommendation_there_is_no_recipe(swept):
+    root, out, results = swept(log_images=False)
+    log_sweep(root, out, results, Choice(None, "no setting chosen"))
+    assert read_recipe(root) is None

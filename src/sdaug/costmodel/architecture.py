@@ -3,6 +3,7 @@
 Cost does not depend on weights, so these stand for the real ones wherever something is counted or timed.
 """
 
+import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -140,5 +141,6 @@ def _made(part: Part, configuration: dict[str, Any]) -> Any:
     import diffusers
 
     kind = getattr(diffusers, _CLASSES[part])
-    # A file's configuration has entries of its own ("_class_name") that only `from_config` knows to leave out.
-    return kind.from_config(configuration) if "_class_name" in configuration else kind(**configuration)
+    # A file's configuration has entries that its class does not take: "_class_name", or what an older one took.
+    known = inspect.signature(kind.__init__).parameters
+    return kind(**{key: value for key, value in configuration.items() if key in known})

@@ -51,6 +51,21 @@ def warp(photo: str, rounds: int, peer_rounds: int, pack: str, as_json: bool) ->
 
 
 @command.command()
+@click.option("--json", "as_json", is_flag=True, help="Print every value as JSON.")
+def sweep(as_json: bool) -> None:
+    """Time what a sweep adds to its cells: validating, running and resuming, on work of ten milliseconds."""
+    from sdaug.bench.sweeping import bench_sweep
+
+    facts = bench_sweep()
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+        return
+    click.echo(f"{facts['validated']} cells validated in {facts['validating_s']:.2f} s")
+    click.echo(f"{1000 * facts['overhead_a_cell_s']:.1f} ms a cell beyond its work and the start of the kernels")
+    click.echo(f"a finished sweep of {facts['cells']} cells, run again: {facts['again_s']:.2f} s")
+
+
+@command.command()
 @click.option("--model-id", default="random-sd15", show_default=True,
               help='Hub id, folder in diffusers layout, "random-sd15" (full size) or "random" (small).')  # fmt: skip
 @click.option("--device", default="cuda", show_default=True, help="cuda or cpu; without a GPU the CPU is used.")

@@ -61,7 +61,11 @@ def _packages() -> list[Check]:
         wanted = metadata.requires("sdaug") or []
     except metadata.PackageNotFoundError:
         return [Check("package sdaug", False, "not installed", "installed", INSTALL)]
-    return [_package(Requirement(line)) for line in wanted]
+    checks: dict[str, Check] = {}
+    for line in wanted:
+        check = _package(Requirement(line))
+        checks.setdefault(check.name, check)  # an extra may repeat another's
+    return list(checks.values())
 
 
 def _package(wanted: Requirement) -> Check:

@@ -439,7 +439,8 @@ def test_a_dry_run_prints_every_cell_and_runs_none(sdaug, tmp_path, root):
     assert done.code == 0 and "6 cells, 6 to run in 2 kernels" in done.err
     lines = done.out.splitlines()
     assert len(lines) == 6 == len({line.split()[0] for line in lines})
-    assert lines[4].split()[1:] == ["levers.precision.dtype=bfloat16", "generation.num_angles=2"]
+    wanted = ["astronaut", "seed=0", "levers.precision.dtype=bfloat16", "generation.num_angles=2"]
+    assert lines[4].split()[1:] == wanted
     assert [p.name for p in tmp_path.iterdir()] == ["tiny.yaml"]
 
 

@@ -52,7 +52,8 @@ def test_generate_single_angle(nano, nano_record, astronaut, astronaut_bgr):
     (image,) = nano.generate_angles(astronaut_bgr, num_angles=1)
     assert image.shape == (512, 512, 3) and image.dtype == np.uint8
     kept = nano_record.angles[0].image
-    assert np.array_equal(image, kept[..., ::-1]) and not np.array_equal(image, kept)
+    # Made alone it differs by rounding from itself made among five.
+    assert np.abs(image.astype(int) - kept[..., ::-1]).max() <= 2 < np.abs(image.astype(int) - kept).max()
     # the record's picture is RGB: its colours are those of the photo, whose suit is orange
     assert (
         kept[..., 0].mean() > kept[..., 2].mean() and astronaut.pixels[..., 0].mean() > astronaut.pixels[..., 2].mean()

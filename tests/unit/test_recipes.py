@@ -19,7 +19,7 @@ def test_a_recipe_is_made_of_settings_and_levers_that_exist(name):
 
 def test_augment_takes_a_recipe_that_exists(sdaug):
     wrong = sdaug("augment", "astronaut", "--out", "x", "--recipe", "slow")
-    assert wrong.code == 2 and "'quick', 'balanced'" in wrong.err
+    assert wrong.code == 2 and "'quick', 'small', 'balanced'" in wrong.err
     done = sdaug("augment", "astronaut", "--out", "x", "--recipe", "quick", "--model", "random", "--num-angles", "1")
     assert done.code == 0, "the random model has no prompts to cache, so that lever is left out"
 

@@ -26,9 +26,10 @@ from sdaug.diffusion.face_id import attach
 from sdaug.face.photo import read_photo
 from sdaug.packs import load_pack
 
-HIDDEN, TOKENS, RANK = 160, 4, 1
 DIM = 128
 """Numbers in dlib's vector."""
+
+HIDDEN, TOKENS, RANK = 2 * DIM, 4, 1
 
 NOBODY = 0.1
 """Of the pictures, those shown with a vector of zeros: what guidance puts in place of the person."""

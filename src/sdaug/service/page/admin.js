@@ -187,7 +187,7 @@ function percentOf(step) {
   return step.step === "angle" ? 15 + (75 * (step.angle - 1)) / step.of : SHARE[step.step];
 }
 
-let job = null;
+let job = null, unwanted = false;
 
 async function preview(photo) {
   const form = new FormData();
@@ -196,16 +196,19 @@ async function preview(photo) {
   $("enrolButton").disabled = true;
   overlay(true, "Initializing Stable Diffusion...", 0, true);
   let views = null;
+  [job, unwanted] = [null, false];
   try {
     job = (await api("api/previews", { method: "POST", body: form })).job_id;
+    // Cancelled while the photo was on its way: there was no job yet to cancel.
+    if (unwanted) return await cancelGeneration();
     const ended = await follow(job);
-    if (ended === "cancelled") return;
+    if (unwanted || ended === "cancelled") return;
     const made = await api(`api/jobs/${job}`);
     // A generator that fails does not stand in the way; a photo that cannot be used does.
     if (ended === "failed" && !made.error.code.startsWith("worker_")) throw new Refused(422, made.error);
     views = made;
   } catch (error) {
-    tell($("enrolError"), error, "Failed to enroll person");
+    if (!unwanted) tell($("enrolError"), error, "Failed to enroll person");
   } finally {
     $("enrolButton").disabled = false;
     overlay(false);
@@ -229,6 +232,7 @@ function follow(id) {
 }
 
 async function cancelGeneration() {
+  unwanted = true;
   if (job) await api(`api/jobs/${job}`, { method: "DELETE" }).catch(() => {});
 }
 

@@ -90,3 +90,11 @@ def test_times_keep_their_values():
     with pytest.raises(ValueError):
         paired_ratio([1.0], [1.0, 2.0])
     assert 0 <= milliseconds(lambda: None) < 50
+
+
+def test_a_sweeps_own_cost_is_measured_on_work_that_does_nothing():
+    from sdaug.bench.sweeping import bench_sweep
+
+    facts = bench_sweep(cells=8, kernels=2)
+    assert (facts["cells"], facts["kernels"], facts["validated"]) == (8, 2, 10_000)
+    assert facts["validating_s"] > 0 and facts["again_s"] > 0 and np.isfinite(facts["overhead_a_cell_s"])

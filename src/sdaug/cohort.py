@@ -11,12 +11,10 @@ import numpy as np
 from sdaug.bands import find_band
 from sdaug.face.photo import read_photo
 from sdaug.packs import FacePack
+from sdaug.photos import SUFFIXES
 from sdaug.types import PhotoError, Reason
 
 log = logging.getLogger("sdaug")
-
-SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-"""Files of a cohort folder that are taken for photos; anything else lies there for another purpose."""
 
 
 class CohortError(ValueError):

@@ -75,6 +75,17 @@ def metrics(result: Mapping[str, Any]) -> dict[str, float | None]:
     return figures
 
 
+def seconds_an_angle(result: Mapping[str, Any]) -> float:
+    """Of a finished cell: the median of the repeated calls, or the first call where it was not repeated."""
+    steady = metrics(result)["latency.per_angle_p50_s"]
+    return result["latency_s"]["first_call"] / len(result["record"]["angles"]) if steady is None else steady
+
+
+def peak_bytes(figures: Mapping[str, float | None]) -> float | None:
+    """Of a cell's or a setting's figures: allocated on the GPU, or resident where there is none."""
+    return figures["memory.cuda_allocated_peak_bytes"] or figures["memory.resident_peak_bytes"]
+
+
 def cell_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A row an angle of one cell: who, which seed, what was asked for, what came of it; None = could not be measured.
 
@@ -134,10 +145,11 @@ def _over_cells(name: str) -> Callable[[list[tuple[str, Any]]], float]:
         return lambda known: float(max(value for _, value in known))
     if name.startswith("latency.") or name.endswith("_median"):
         return lambda known: float(np.median([value for _, value in known]))
-    return _mean_over_people
+    return mean_over_people
 
 
-def _mean_over_people(known: Sequence[tuple[str, float]]) -> float:
+def mean_over_people(known: Sequence[tuple[str, float]]) -> float:
+    """Of (person, value): the mean of each person's own mean."""
     people: dict[str, list[float]] = {}
     for person, value in known:
         people.setdefault(person, []).append(value)
@@ -176,9 +188,7 @@ def choose(
     passing = []
     for key, cells in whole.items():
         figures, settings = setting_metrics(cells), cells[0]["settings"]
-        speed = figures["latency.per_angle_p50_s"]
-        if speed is None:
-            speed = float(np.median([c["latency_s"]["first_call"] / len(c["record"]["angles"]) for c in cells]))
+        speed = float(np.median([seconds_an_angle(cell) for cell in cells]))
         ok = figures["raw.accepted"] == figures["angles"] if keeps_quality is None else keeps_quality(key)
         if ok and _within(figures, budget_gb):
             passing.append((speed, len(settings["levers"]), key, settings["backend"]))
@@ -195,5 +205,5 @@ def choose(
 
 
 def _within(figures: Mapping[str, float | None], budget_gb: float | None) -> bool:
-    peak = figures["memory.cuda_allocated_peak_bytes"] or figures["memory.resident_peak_bytes"]
+    peak = peak_bytes(figures)
     return budget_gb is None or (peak is not None and peak <= budget_gb * 1e9)

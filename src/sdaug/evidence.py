@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sdaug import plugins
-from sdaug.compare import by_setting, metrics, raw_outcome, raw_similarity
+from sdaug.compare import by_setting, mean_over_people, raw_outcome, raw_similarity, seconds_an_angle
 from sdaug.statistics.claims import NoClaim, too_few
 from sdaug.statistics.comparison import Comparison, compare
 from sdaug.statistics.holm import holm
@@ -93,10 +93,7 @@ def _rows(result: Mapping[str, Any], name: str, own: str | None) -> Iterator[tup
         yield from ((who, seed, index, 0.0) for index in angles)
         return
     if name == "seconds an angle":
-        seconds = metrics(result)["latency.per_angle_p50_s"]
-        if seconds is None:
-            seconds = result["latency_s"]["first_call"] / len(result["record"]["angles"])
-        yield who, seed, "all", seconds
+        yield who, seed, "all", seconds_an_angle(result)
         return
     for angle in result["record"]["angles"]:
         raw = raw_outcome(angle, backend)
@@ -116,14 +113,14 @@ def _alike(
 ) -> float | None:
     """Mean over people of the similarity of images made of the same person, seed and angle."""
     before = {(result["person"], result["seed"]): _raw_vectors(result, own, cells) for result in baseline}
-    people: dict[str, list[float]] = {}
+    known: list[tuple[str, float]] = []
     similarity = plugins.plugin("sdaug.recognition", own).similarity
     for result in setting:
         others = before.get((result["person"], result["seed"]), {})
         for index, vector in _raw_vectors(result, own, cells).items():
             if index in others:
-                people.setdefault(result["person"], []).append(similarity(others[index], vector))
-    return float(np.mean([np.mean(values) for values in people.values()])) if people else None
+                known.append((result["person"], similarity(others[index], vector)))
+    return mean_over_people(known) if known else None
 
 
 def _raw_vectors(result: Mapping[str, Any], own: str, cells: Path) -> dict[int, np.ndarray]:

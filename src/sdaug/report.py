@@ -9,7 +9,7 @@ from typing import Any
 
 from sdaug.cells import setting_text, short
 from sdaug.charts import latency_against_similarity
-from sdaug.compare import by_setting, setting_metrics
+from sdaug.compare import by_setting, peak_bytes, setting_metrics
 from sdaug.evidence import ALIKE, FIGURES
 from sdaug.results import Sweep, setting
 from sdaug.statistics.claims import Estimate
@@ -117,10 +117,10 @@ def _points(sweep: Sweep) -> list[dict[str, Any]]:
     front = set(sweep.front)
     points = []
     for row in _rows(sweep):
-        figures, peak = row["figures"], row["figures"]["memory.cuda_allocated_peak_bytes"]
+        figures, peak = row["figures"], peak_bytes(row["figures"])
         values = {
             "seconds an angle": figures["latency.per_angle_p50_s"],
-            "peak, GB": (peak or figures["memory.resident_peak_bytes"] or 0) / 1e9,
+            "peak, GB": None if peak is None else peak / 1e9,
             "raw similarity": figures[f"raw.similarity.{sweep.recogniser}"],
             "raw accepted, share": figures["raw.accepted"] / figures["angles"],
         }

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -18,18 +17,6 @@ from sdaug.service.vault import KEY_VARIABLE, new_key
 
 pytestmark = pytest.mark.browser
 WIDTHS = {"phone": 390, "tablet": 820, "desktop": 1280}
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api")
-    found = os.environ.get("SDAUG_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if not found:
-        pytest.skip("no Chromium: set SDAUG_CHROMIUM or put chromium on PATH")
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,6 @@
 """The report as a reader meets it, in a real headless Chromium: at two widths, by keyboard, offline, for everybody."""
 
 import json
-import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -13,18 +11,6 @@ from sdaug.results import Sweep, read_sweep
 
 pytestmark = pytest.mark.browser
 WIDTHS = {"phone": 390, "desktop": 1280}
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api")
-    found = os.environ.get("SDAUG_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if not found:
-        pytest.skip("no Chromium: set SDAUG_CHROMIUM or put chromium on PATH")
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 def angle(accepted: bool, similarity: float, yaw: float) -> dict:

@@ -1,10 +1,12 @@
 # Every target does its own set-up: `make demo` on a machine with Python and a package registry is enough.
 # Another Python: `PYTHON=python3.12 make install`. Without PYTHON, an existing .venv keeps the Python it was made with.
-.PHONY: install demo test test-core test-notebooks test-browser check soak lab constraints jetson jetson-check
+.PHONY: install demo test test-core test-notebooks test-browser test-pythons check soak lab constraints jetson jetson-check
 .DELETE_ON_ERROR:
 
+VENV ?= .venv
+
 ifeq ($(origin PYTHON),undefined)
-PYTHON := $(if $(wildcard .venv/installed-py*),.venv/bin/python,python3)
+PYTHON := $(if $(wildcard $(VENV)/installed-py*),$(VENV)/bin/python,python3)
 endif
 SUPPORTED := $(patsubst constraints/py3%.txt,3.%,$(sort $(wildcard constraints/py3*.txt)))
 PY := $(shell $(PYTHON) -c 'import sys; print("3." + str(sys.version_info[1]))')
@@ -13,16 +15,16 @@ $(error $(PYTHON) is Python '$(PY)', sdaug is pinned for $(SUPPORTED); name one,
 endif
 
 CONSTRAINTS := constraints/py$(subst .,,$(PY)).txt
-STAMP := .venv/installed-py$(subst .,,$(PY))
-BIN := .venv/bin
+STAMP := $(VENV)/installed-py$(subst .,,$(PY))
+BIN := $(VENV)/bin
 SDAUG := $(BIN)/sdaug
 UV := uv==0.13.9
 
 install: $(STAMP)
 
-# The stamp is written last: an interrupted installation, or one for another Python, starts from an empty .venv.
+# The stamp is written last: an interrupted installation, or one for another Python, starts from an empty $(VENV).
 $(STAMP): pyproject.toml $(CONSTRAINTS)
-	test -e $@ || $(PYTHON) -m venv --clear .venv
+	test -e $@ || $(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet $(UV)
 	$(BIN)/uv pip install --python $(BIN)/python --constraints $(CONSTRAINTS) --editable '.[lab,test]'
 	touch $@
@@ -54,6 +56,10 @@ test-notebooks: $(STAMP)
 test-browser: $(STAMP)
 	$(BIN)/python -m pytest tests/browser
 
+# Installation and `make test-core` on every supported Python that this machine has; half an hour for two of them.
+test-pythons: $(STAMP)
+	$(BIN)/python scripts/test_pythons.py $(SUPPORTED) --out experiments/results/pythons.json
+
 check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -70,7 +76,7 @@ soak: $(STAMP)
 JETSON ?= orin-agx-64
 JETPACK := $(if $(filter 3.10,$(PY)),jp61,jp72)
 TORCH_INDEX ?= https://pypi.jetson-ai-lab.io/jp6/cu126
-JETSON_STAMP := .venv/installed-$(JETPACK)
+JETSON_STAMP := $(VENV)/installed-$(JETPACK)
 JETSON_OUT := build/jetson
 
 jetson: $(JETSON_STAMP)
@@ -85,12 +91,12 @@ jetson: $(JETSON_STAMP)
 
 # torch first and alone, from the vendor; the overrides keep every other package from bringing PyPI's.
 $(JETSON_STAMP): pyproject.toml constraints/jetson-$(JETPACK).txt scripts/jetson_resolve.py
-	test -e $@ || $(PYTHON) -m venv --clear .venv
+	test -e $@ || $(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet $(UV)
 	$(BIN)/uv pip install --python $(BIN)/python --index-url $(TORCH_INDEX) --no-deps torch torchvision
-	$(BIN)/python scripts/jetson_resolve.py --overrides > .venv/overrides.txt
+	$(BIN)/python scripts/jetson_resolve.py --overrides > $(VENV)/overrides.txt
 	$(BIN)/uv pip install --python $(BIN)/python --constraints constraints/jetson-$(JETPACK).txt \
-	  --override .venv/overrides.txt --editable .
+	  --override $(VENV)/overrides.txt --editable .
 	touch $@
 
 # Without a Jetson: are there wheels for everything that it needs but torch?

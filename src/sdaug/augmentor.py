@@ -18,6 +18,7 @@ from sdaug.gate import Gate, load_measures, open_gate, overall
 from sdaug.ladder import climb_down
 from sdaug.measure.environment import environment
 from sdaug.measure.memory import give_back, meters, watch
+from sdaug.measure.stages import stage, stages
 from sdaug.packs import FacePack, check_pack, load_pack
 from sdaug.synthesis.control import control_image
 from sdaug.synthesis.stage import Stage, set_stage
@@ -95,9 +96,9 @@ class GenerativeAugmentor:
         cohort: other people, none of whom a view may be closer to than to this person; read with `read_cohort`.
         Raises PhotoError (a ValueError) for a photo that cannot be used, before anything slow is loaded.
         """
-        with watch() as memory:
+        with watch() as memory, stages() as seconds:
             record = self._augment(photo, self._generation(num_angles, seed), face, cohort, progress)
-        return replace(record, memory=meters() | memory.peaks)
+        return replace(record, memory=meters() | memory.peaks, stages=seconds)
 
     def _augment(
         self,
@@ -110,17 +111,21 @@ class GenerativeAugmentor:
         from sdaug.account import generator_facts, report, source_facts
 
         started = time.perf_counter()
-        source, alone = choose_face(self.pack.faces(photo.pixels), face, self.settings.min_source_face_px)
+        pack = self.pack
+        with stage("landmarks"):
+            faces = pack.faces(photo.pixels)
+        source, alone = choose_face(faces, face, self.settings.min_source_face_px)
         timings = {"detect_s": time.perf_counter() - started}
 
         diffusion = self._diffusion(generation) if self.settings.backend == "diffusion" else None
         timings["load_s"] = 0.0 if diffusion is None else diffusion.load_s
         before = time.perf_counter()
         gate, others = self._gate(photo, source, cohort)
-        stage = set_stage(photo, source, self.pack.mesh)
+        with stage("head"):
+            turned_from = set_stage(photo, source, self.pack.mesh)
         timings["stage_s"] = time.perf_counter() - before
 
-        turned = [_turned(stage, pose) for pose in ANGLES[: generation.num_angles]]
+        turned = [_turned(turned_from, pose) for pose in ANGLES[: generation.num_angles]]
         own = gate.reference[self.pack.recognisers[0].name]
         diffuse = self._batches(diffusion, [view for view, _ in turned], generation, own)
         unavailable = () if diffusion is None else diffusion.unavailable
@@ -239,7 +244,8 @@ class GenerativeAugmentor:
         if diffusion is None or diffusion.generator is None:
             return None
         kind = self.settings.model.drawn_control
-        jobs = [Job(i, view, control_image(view.landmarks, len(view.image), kind)) for i, view in enumerate(views)]
+        with stage("control"):
+            jobs = [Job(i, view, control_image(view.landmarks, len(view.image), kind)) for i, view in enumerate(views)]
         steered = diffusion.generator.adapters.embedding_dim is not None
         # An adapter wants unit length, which ArcFace's vectors have and dlib's have not.
         identity = diffusion.generator.identity(own / np.linalg.norm(own)) if steered else None
@@ -277,10 +283,12 @@ def _checked(settings: RunSettings) -> RunSettings:
     return settings
 
 
-def _turned(stage: Stage, pose: Pose) -> tuple[View, float]:
+def _turned(turned_from: Stage, pose: Pose) -> tuple[View, float]:
     """The view, and the seconds it took."""
     started = time.perf_counter()
-    return turn(stage, pose), time.perf_counter() - started
+    with stage("warp"):
+        view = turn(turned_from, pose)
+    return view, time.perf_counter() - started
 
 
 def _rgb(image: np.ndarray) -> np.ndarray:

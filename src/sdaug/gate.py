@@ -8,6 +8,7 @@ import numpy as np
 from sdaug import plugins
 from sdaug.bands import Band, find_band
 from sdaug.config import GateSettings
+from sdaug.measure.stages import stage
 from sdaug.mission_rule import mission_reasons, raw_values
 from sdaug.packs import FacePack, clear
 from sdaug.quality import AbstractQualityMeasure
@@ -55,15 +56,17 @@ class Gate:
 
     def look(self, image: np.ndarray) -> Sight | None:
         """The largest face in `image` (H, W, 3) uint8 RGB and all that is measured on it; None without a face."""
-        faces = self.pack.faces(image)
+        with stage("landmarks"):
+            faces = self.pack.faces(image)
         if not faces:
             return None
         face = max(faces, key=lambda f: f.area)
         others = [other for other in clear(faces) if other is not face]
         measures = {**self.measures, **self.reported}
-        quality = {name: measure.measure(image, face, others) for name, measure in measures.items()}
-        vectors = {r.name: r.embed(image, face) for r in self.pack.recognisers}
-        return Sight(face, quality, raw_values(image, face, others, quality), vectors)
+        with stage("quality"):
+            quality = {name: measure.measure(image, face, others) for name, measure in measures.items()}
+            raw = raw_values(image, face, others, quality)
+        return Sight(face, quality, raw, embeddings(self.pack, image, face))
 
     def decide(self, sight: Sight | None, requested: Pose) -> Judgement:
         """The judgement on what was seen, had it been asked for at `requested`."""
@@ -113,7 +116,7 @@ class Gate:
 
     def similarity(self, image: np.ndarray, face: Face) -> dict[str, float]:
         """Similarity of `face` in `image` to the source, per recogniser, the pack's own first."""
-        return self._similarity({r.name: r.embed(image, face) for r in self.pack.recognisers})
+        return self._similarity(embeddings(self.pack, image, face))
 
     def _similarity(self, vectors: Mapping[str, np.ndarray]) -> dict[str, float]:
         return {r.name: r.similarity(self.reference[r.name], vectors[r.name]) for r in self.pack.recognisers}
@@ -177,11 +180,17 @@ def open_gate(pack: FacePack, settings: GateSettings, image: np.ndarray, face: F
         settings,
         measures,
         load_measures(settings.reported),
-        {r.name: r.embed(image, face) for r in pack.recognisers},
+        embeddings(pack, image, face),
         face.pose,
         find_band(pack.recognisers[0].sha256),
         {name: measure.measure(image, face) for name, measure in measures.items()},
     )
+
+
+def embeddings(pack: FacePack, image: np.ndarray, face: Face) -> dict[str, np.ndarray]:
+    """The vector (D,) of `face` in `image` (H, W, 3) uint8 RGB by each recogniser of the pack."""
+    with stage("embedding"):
+        return {r.name: r.embed(image, face) for r in pack.recognisers}
 
 
 def load_measures(chosen: Mapping[str, Mapping[str, object]]) -> dict[str, AbstractQualityMeasure]:

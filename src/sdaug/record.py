@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sdaug.measure.digest import array_sha256
+from sdaug.measure.stages import stage_report
 from sdaug.types import AngleResult, Augmentation, Judgement, Pose, QualityScore
 
 SCHEMA = "sdaug.augment/1"
@@ -72,6 +73,7 @@ def manifest(record: Augmentation, images: dict[int, str]) -> dict[str, Any]:
         "angles": [angle_json(angle, images.get(angle.index)) for angle in record.angles],
         "acceptance": acceptance(record),
         "timings": record.timings,
+        "stages": stage_report(record.stages),
         "memory": record.memory,
         "environment": record.environment,
     }

@@ -198,7 +198,10 @@ class AngleResult:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """The whole record of one `generate` call. `timings` in seconds, `memory` in bytes, each named by its meter."""
+    """The whole record of one `generate` call. `timings` in seconds, `memory` in bytes, each named by its meter.
+
+    stages: seconds of every time that a stage ran, by stage; together no more than `timings["total_s"]`.
+    """
 
     source: dict[str, Any]
     pack: dict[str, Any]
@@ -207,6 +210,7 @@ class Augmentation:
     timings: dict[str, float]
     memory: dict[str, int | None]
     environment: dict[str, Any] = field(default_factory=dict)
+    stages: dict[str, list[float]] = field(default_factory=dict)
 
     @property
     def accepted(self) -> tuple[AngleResult, ...]:

@@ -18,6 +18,7 @@ from sdaug.diffusion.schedulers import choose_scheduler
 from sdaug.diffusion.source import SourceCache, decode, draw, seeds, to_pixels, to_tensor
 from sdaug.diffusion.strength import first_steps, kept, number_of_steps, strength_map
 from sdaug.levers import Pipeline
+from sdaug.measure.stages import stage
 from sdaug.types import Reason, View
 
 log = logging.getLogger("sdaug.diffusion")
@@ -128,10 +129,13 @@ class DiffusionGenerator:
         small = [_resized(share, settings.size) for share in stay]
         begins = np.stack([first_steps(strength_map(s, settings.strength, settings.hole_strength), n) for s in small])
         generators = seeds(settings.seed, [job.index for job in jobs])
-        posteriors = self.sources.encode(pipeline, [_resized(job.view.image, settings.size) for job in jobs])
+        with stage("vae_encode"):
+            posteriors = self.sources.encode(pipeline, [_resized(job.view.image, settings.size) for job in jobs])
         source, noise = draw(pipeline, posteriors, generators)
         scheduler = choose_scheduler(pipeline.scheduler, settings.scheduler)
-        conditions = Conditions(*self._prompts(), self._hints(jobs, settings), identity)
+        with stage("hint"):
+            hints = self._hints(jobs, settings)
+        conditions = Conditions(*self._prompts(), hints, identity)
         # Of the settings and not of these views: what an angle gets must not depend on which others are beside it.
         first = n - number_of_steps(max(settings.strength, settings.hole_strength), n)
         start = Start(source, noise, begins, first=first)
@@ -141,9 +145,12 @@ class DiffusionGenerator:
         made = [Generated(job.index, None, None, counted, len(jobs)) for job in jobs]
         # A tiny VAE's decoder squashes infinity into a colour.
         finite = [bool(torch.isfinite(latent).all()) for latent in latents]
-        for i, pixels in enumerate(decode(pipeline, latents)):
+        with stage("vae_decode"):
+            decoded = decode(pipeline, latents)
+        for i, pixels in enumerate(decoded):
             if finite[i]:
-                made[i] = self._result(made[i], jobs[i].view, stay[i], pixels)
+                with stage("blend"):
+                    made[i] = self._result(made[i], jobs[i].view, stay[i], pixels)
             else:
                 made[i] = _failed(made[i], Reason.NOT_FINITE, "not all latents are finite")
         return made

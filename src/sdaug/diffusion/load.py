@@ -17,6 +17,7 @@ from sdaug.diffusion.reading import read_tiny_vae, read_vae_encoder
 from sdaug.diffusion.safety import check_images
 from sdaug.diffusion.weights import beside_vae, load_components
 from sdaug.levers import AbstractLever, Pipeline, check_together
+from sdaug.measure.stages import stage
 from sdaug.types import Reason
 
 log = logging.getLogger("sdaug.diffusion")
@@ -141,8 +142,8 @@ def apply(pipeline: Pipeline, levers: list[AbstractLever]) -> None:
 
 def install(pipeline: Pipeline, levers: list[AbstractLever]) -> None:
     """All of `levers`, in order of their stages; the networks are then where they run."""
-    for stage in ("weights", "storage"):
-        apply(pipeline, [lever for lever in levers if lever.stage == stage])
+    for when in ("weights", "storage"):
+        apply(pipeline, [lever for lever in levers if lever.stage == when])
     place(pipeline)
     apply(pipeline, [lever for lever in levers if lever.stage == "device"])
 
@@ -162,7 +163,8 @@ def encoded_prompts(parts: Components, cache: Path | None) -> Prompts:
     """Both prompts' embeddings: the random models' own, the cache's, or encoded now."""
     if parts.text is None:
         return Prompts(parts.prompt_embeds, parts.negative_prompt_embeds, from_cache=False)
-    return prompt_embeds(parts.text, PROMPT, NEGATIVE_PROMPT, cache)
+    with stage("text"):
+        return prompt_embeds(parts.text, PROMPT, NEGATIVE_PROMPT, cache)
 
 
 def choose_device(asked: str) -> tuple[Any, list[str]]:

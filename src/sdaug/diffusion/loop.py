@@ -14,6 +14,7 @@ import numpy as np
 from sdaug.config import GenerationSettings
 from sdaug.diffusion.schedule import Step, plan_steps
 from sdaug.levers import Pipeline
+from sdaug.measure.stages import stage
 
 MEMORYLESS = ("DDIMScheduler", "EulerDiscreteScheduler")
 """Schedulers whose step, without eta and churn, keeps nothing of the steps before and draws no noise."""
@@ -86,10 +87,11 @@ def denoise(
     keywords = _step_keywords(scheduler, list(generators))
     residuals: dict[str, Any] = {}
     for i in range(idle, len(steps)):
-        prediction, residuals = _predict(
-            pipeline, scheduler, latents, timesteps[i], steps[i], conditions, settings, residuals
-        )
-        latents = scheduler.step(prediction, timesteps[i], latents, **keywords, return_dict=False)[0]
+        with stage("step"):
+            prediction, residuals = _predict(
+                pipeline, scheduler, latents, timesteps[i], steps[i], conditions, settings, residuals
+            )
+            latents = scheduler.step(prediction, timesteps[i], latents, **keywords, return_dict=False)[0]
         if not uniform:
             waiting = begins >= min(first + i + 1, n)
             latents = torch.where(waiting, _photo(scheduler, start, timesteps, i + 1).to(latents.dtype), latents)

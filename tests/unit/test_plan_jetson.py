@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from sdaug.cli.plan import settings_in
-from sdaug.measure.tegra import energy_j, is_tegra, read_tegra
+from sdaug.measure.board import energy_j
+from sdaug.measure.sysfs import is_tegra, read_sysfs
 from sdaug.measure.tegrastats import read_line
 from sdaug.planning.standard import standard_settings
 
@@ -121,7 +122,7 @@ def board(tmp_path) -> Path:
 
 
 def test_a_boards_state_is_read_rail_by_rail(board):
-    state = read_tegra(board)
+    state = read_sysfs(board)
     assert state.power_mw == {"VDD_GPU_SOC": 19000.0, "VDD_CPU_CV": 3800.0, "VIN_SYS_5V0": 4500.0}
     assert state.total_mw == 27300.0
     assert state.clocks_mhz == {"gpu": 1300.5, "cpu0": 2201.6}
@@ -132,11 +133,11 @@ def test_a_boards_state_is_read_rail_by_rail(board):
 
 def test_throttling_is_a_cooling_device_that_is_on_and_no_fan(board):
     (board / "sys/class/thermal/cooling_device1/cur_state").write_text("2\n")
-    assert read_tegra(board).throttled == ("cpufreq-cpu0",)
+    assert read_sysfs(board).throttled == ("cpufreq-cpu0",)
 
 
 def test_another_machine_tells_nothing_and_is_no_jetson(tmp_path):
-    state = read_tegra(tmp_path)
+    state = read_sysfs(tmp_path)
     assert (state.power_mw, state.clocks_mhz, state.temperatures_c, state.power_mode) == ({}, {}, {}, None)
     assert state.total_mw is None and not is_tegra(tmp_path)
     tree = tmp_path / "proc/device-tree/compatible"

@@ -14,10 +14,10 @@ from sdaug.bench.wholes import whole_cases
 from sdaug.costmodel.figures import Interval
 from sdaug.costmodel.parts import Dtype
 from sdaug.costmodel.predict import Machine
+from sdaug.measure.board import watch_board
 from sdaug.measure.clock import quiet_clock
 from sdaug.measure.environment import provenance
 from sdaug.measure.memory import watch
-from sdaug.measure.tegra import is_tegra, read_tegra
 from sdaug.planning.settings import Asked
 
 BOUNDS = {"median_error": 0.10, "p95_error": 0.25, "rank_correlation": 0.95, "spread": 2.5}
@@ -73,16 +73,17 @@ def compare(
 
     Raises `ImpossibleTime` for a time that `machine` cannot reach: then it is not the one that this is.
     """
-    origin, before = provenance(), _board()
+    origin = provenance()
     rows: list[Row] = []
-    for cases in part_cases(machine, device, dtype, sizes) if parts else ():
-        rows += _timed(cases, device, rounds, progress)
-    for case in whole_cases(machine, asked, device):
-        rows += _timed([case], device, rounds, progress)
+    with watch_board() as looks:
+        for cases in part_cases(machine, device, dtype, sizes) if parts else ():
+            rows += _timed(cases, device, rounds, progress)
+        for case in whole_cases(machine, asked, device):
+            rows += _timed([case], device, rounds, progress)
     return {
         "schema": "sdaug.bench.predict/1",
         **origin,
-        "board": {"before": before, "after": _board()},
+        "board": looks.report() | {"energy_j": looks.energy_j},
         "device": machine.name,
         "title": machine.title,
         **summary(rows),
@@ -146,11 +147,6 @@ def _timed(cases: Sequence[Case], device: str, rounds: int, progress: Callable[[
     for row in rows:
         check_floor(row.name, row.spent.values, row.floor_s)
     return rows
-
-
-def _board() -> dict[str, Any] | None:
-    """Power, clocks, temperatures and power mode where this is a Jetson."""
-    return read_tegra().report() if is_tegra() else None
 
 
 def settler(device: str) -> Callable[[], None]:

@@ -1,4 +1,4 @@
-"""Clocks, temperatures, power and power mode of a Jetson, from sysfs: NVML answers "not supported" there.
+"""Clocks, temperatures, power and power mode from the kernel's files; a Jetson tells all of them, a desktop some.
 
 Where each lies: INA3221 power monitors under /sys/class/hwmon (kernel documentation, hwmon/ina3221: voltage in mV,
 current in mA, `in*_label` naming the rail), thermal zones under /sys/class/thermal (millidegrees), GPU's clock under
@@ -13,13 +13,16 @@ from typing import Any
 
 ROOT = Path("/")
 
+FED = ("VDD_GPU", "VDD_CPU", "VIN_SYS", "GPU")
+"""How the rails are named that feed GPU and processors; GPU is a whole card."""
+
 
 @dataclass(frozen=True)
-class TegraState:
-    """What one look shows; None, or an empty mapping, where the board does not tell.
+class BoardState:
+    """What one look at a device shows; None, or an empty mapping, where it does not tell.
 
     power_mw: by rail; clocks_mhz: gpu, cpu0, cpu1...; temperatures_c: by zone; throttled: cooling devices that hold
-    something back now. power_mode: nvpmodel's number.
+    something back now. power_mode: nvpmodel's number, or a card's performance state.
     """
 
     power_mw: dict[str, float]
@@ -31,7 +34,7 @@ class TegraState:
     @property
     def total_mw(self) -> float | None:
         """Of the rails that feed GPU and processors; VIN_SYS_5V0 is the rest of the module; None without any."""
-        fed = [power for rail, power in self.power_mw.items() if rail.startswith(("VDD_GPU", "VDD_CPU", "VIN_SYS"))]
+        fed = [power for rail, power in self.power_mw.items() if rail.startswith(FED)]
         return sum(fed) if fed else None
 
     def report(self) -> dict[str, Any]:
@@ -45,28 +48,9 @@ def is_tegra(root: Path = ROOT) -> bool:
     return (root / "etc/nv_tegra_release").exists() or "nvidia,tegra" in _text(compatible)
 
 
-def read_tegra(root: Path = ROOT) -> TegraState:
-    """The board's state now. root: where /sys, /proc and /var lie."""
-    return TegraState(_power(root), _clocks(root), _temperatures(root), _throttled(root), _power_mode(root))
-
-
-def energy_j(seconds: list[float], power_mw: list[float], idle_mw: float = 0.0) -> float:
-    """Joules above idle by the trapezoidal rule. seconds: when each power was read, rising.
-
-    Raises ValueError with fewer than two readings, or times that do not rise.
-
-    >>> energy_j([0.0, 1.0, 2.0], [1000.0, 3000.0, 1000.0], idle_mw=500.0)
-    3.0
-    """
-    if len(seconds) < 2 or len(seconds) != len(power_mw):
-        raise ValueError(f"{len(seconds)} times, {len(power_mw)} powers; as many of each expected, two or more")
-    total = 0.0
-    for i in range(1, len(seconds)):
-        step = seconds[i] - seconds[i - 1]
-        if step <= 0:
-            raise ValueError(f"readings at {seconds[i - 1]} and {seconds[i]} s; rising times expected")
-        total += step * ((power_mw[i] + power_mw[i - 1]) / 2 - idle_mw)
-    return total / 1e3
+def read_sysfs(root: Path = ROOT) -> BoardState:
+    """The machine's state now, cards of their own apart. root: where /sys, /proc and /var lie."""
+    return BoardState(_power(root), _clocks(root), _temperatures(root), _throttled(root), _power_mode(root))
 
 
 def _power(root: Path) -> dict[str, float]:

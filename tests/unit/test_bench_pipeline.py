@@ -10,6 +10,8 @@ import torch
 from sdaug.bench import pipeline as bench
 from sdaug.bench.counted import STOCK, counted_peaks, counted_ratios, recipe_evaluations
 from sdaug.bench.forwards import Forward, Forwards, forwards
+from sdaug.bench.peers import PEERS, as_variant, peer_seconds
+from sdaug.bench.pipeline_report import Batches, five_angles
 from sdaug.bench.stock import stock_pipeline
 from sdaug.config import ModelSettings
 from sdaug.diffusion.random_model import random_components
@@ -80,13 +82,45 @@ def test_the_steps_that_were_not_run_are_added_at_the_mean_cost_of_those_that_we
         "same_settings": call(1.0, 0.5, 2, 2, 4.0, 0.0),
         "quick": call(1.0, 0.5, 5, 4, 0.4, 0.1),
     }
-    seconds = bench._five_angles(measured, 2, bench.Batches(same_settings=1, quick=1))
+    seconds = five_angles(measured, 2, Batches(same_settings=1, quick=1))
     assert seconds["stock"] == pytest.approx(5 * (20 * 3.0 + 5.1))
     assert seconds["same_settings"] == pytest.approx(5 * (20 * 1.5 + 4.0))
     assert seconds["quick"] == pytest.approx(5 * 7.5)
     assert seconds["balanced"] == pytest.approx(5 * (10 * 1.0 + 6 * 0.5 + 0.5))
-    by_two = bench._five_angles(measured, 2, bench.Batches(same_settings=1, quick=2))
+    by_two = five_angles(measured, 2, Batches(same_settings=1, quick=2))
     assert by_two["quick"] == seconds["quick"] / 2 and by_two["stock"] == seconds["stock"]
+
+
+def test_a_peers_steps_are_added_at_its_own_cost():
+    measured = {
+        "stock": call(2.0, 1.0, 2, 2, 5.0, 0.0),
+        "attention_slicing": call(4.0, 2.0, 1, 1, 5.0, 0.0),
+        "lcm": call(1.0, 0.5, 2, 2, 5.0, 0.0),
+    }
+    assert peer_seconds(measured, steps=2, angles=5) == pytest.approx(
+        {
+            "steps_50": 5 * (50 * 3.0 + 5),
+            "steps_20": 5 * (20 * 3.0 + 5),
+            "attention_slicing_50": 5 * (50 * 6.0 + 5),
+            "attention_slicing_20": 5 * (20 * 6.0 + 5),
+            "lcm_lora_4": 5 * (4 * 1.5 + 5),
+        }
+    )
+
+
+def test_a_peers_pipeline_is_what_it_says_and_stocks_again_afterwards():
+    pipe = stock_pipeline(random_components(), CPU)
+
+    def kinds():
+        processors = {type(p).__name__ for n in (pipe.unet, pipe.controlnet) for p in n.attn_processors.values()}
+        return type(pipe.scheduler).__name__, processors
+
+    before = kinds()
+    with as_variant(pipe, "attention_slicing"):
+        assert kinds() == (before[0], {"SlicedAttnProcessor"})
+    with as_variant(pipe, "lcm"):
+        assert kinds() == ("LCMScheduler", before[1])
+    assert kinds() == before
 
 
 def test_stocks_networks_hold_the_same_weights_in_other_objects():
@@ -118,6 +152,12 @@ def test_the_report_has_every_figure_with_its_interval_and_baseline(monkeypatch)
     counts = {name: {s: v["n"] for s, v in stages.items()} for name, stages in report["stages_s"].items()}
     assert counts["stock"] == {"encode": 2, "controlnet": 2, "unet": 2, "decode": 2}
     assert counts["quick"] == {"encode": 4, "hint": 2, "controlnet": 8, "unet": 10, "decode": 2}
+    assert counts["attention_slicing"]["unet"] == 2 and counts["lcm"]["unet"] == 4, "one step, two steps; two rounds"
+    assert report["peers"].keys() == PEERS.keys()
+    for name, peer in report["peers"].items():
+        assert 0 < peer["ratio"]["quick"]["low"] <= peer["ratio"]["quick"]["value"], name
+        ours = report["five_angles_s"]["quick"]
+        assert peer["ratio"]["quick"]["value"] <= ours["high"] / peer["five_angles_s"]["low"], name
     assert report["batch"] == {"stock": 1, "same_settings": 1, "quick": 2}
     assert report["largest_difference_of_255"] <= 1, "at the same settings ours is stock's picture"
     before_rounding = report["largest_difference_before_rounding"]

@@ -2,13 +2,15 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from sdaug.bench.counted import STOCK, counted_peaks, counted_ratios, recipe, recipe_evaluations
+from sdaug.bench.counted import STOCK, recipe
 from sdaug.bench.forwards import Forwards, forwards
+from sdaug.bench.peers import peer_calls
+from sdaug.bench.pipeline_report import RECOMMENDED, Batches, Picture, PipelineBench, five_angles
 from sdaug.bench.stock import stock_image, stock_pipeline
 from sdaug.config import GenerationSettings, ModelSettings
 from sdaug.costmodel.architecture import build
@@ -18,91 +20,12 @@ from sdaug.diffusion.load import assemble, choose_device, encoded_prompts, insta
 from sdaug.diffusion.source import SourceCache
 from sdaug.diffusion.weights import load_components
 from sdaug.levers import LeverSkipped, torch_compile
-from sdaug.measure.clock import Ratio, paired_ratio
+from sdaug.measure.clock import paired_ratio
 from sdaug.measure.environment import provenance
 from sdaug.plugins import load as load_plugin
-from sdaug.recipes import RECIPES
 from sdaug.types import Pose, View
 
-ANGLES = 5
-RECOMMENDED = {"ratio_recommended_5": "quick", "ratio_recommended_10": "balanced"}
-
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class Batches:
-    """Images that our calls make at once. The baseline makes one."""
-
-    same_settings: int
-    quick: int
-
-
-@dataclass(frozen=True, eq=False)
-class Picture:
-    """levels: (S, S, 3) uint8. decoded: (3, S, S) float tensor that they were rounded from, about -1..1."""
-
-    levels: np.ndarray
-    decoded: Any
-
-
-@dataclass(frozen=True)
-class PipelineBench:
-    """rounds: for each, what a call cost, by variant. measured_steps: of the baseline's 20; the rest is added up from
-    the passes that ran. ratios: ours / stock, for the same five angles. difference: of our picture and stock's at the
-    same settings, the largest, in levels of 255; decoded_difference: the same before rounding, pixels about -1..1.
-    provenance: of the code and the machine, at the start. wall_s: seconds since, loading and compilation included."""
-
-    rounds: tuple[dict[str, Forwards], ...]
-    measured_steps: int
-    batches: Batches
-    ratios: dict[str, Ratio]
-    overhead: tuple[float, ...]
-    difference: int
-    decoded_difference: float
-    measured_peaks: dict[str, int | None]
-    facts: dict[str, Any]
-    provenance: dict[str, Any]
-    wall_s: float
-
-    def report(self) -> dict[str, Any]:
-        """The report of `sdaug bench pipeline`, JSON-able."""
-        five = [_five_angles(one, self.measured_steps, self.batches) for one in self.rounds]
-        seconds = {name: _spread([one[name] for one in five]) for name in five[0]}
-        return {
-            "schema": "sdaug.bench.pipeline/2",
-            **self.provenance,
-            "wall_s": self.wall_s,
-            **{name: asdict(ratio) for name, ratio in self.ratios.items()},
-            "overhead_fraction": _spread(self.overhead),
-            "peak_gb": counted_peaks(),
-            "baseline": {
-                "pipeline": "StableDiffusionControlNetImg2ImgPipeline, an image a call",
-                "settings": STOCK.model_dump(),
-                "five_angles_s": seconds.pop("stock"),
-            },
-            "five_angles_s": seconds,
-            "counted_ratio": counted_ratios(),
-            "stages_s": {name: _stages([one[name] for one in self.rounds]) for name in self.rounds[0]},
-            "method": self._method(),
-            "batch": asdict(self.batches) | {"stock": 1},
-            "largest_difference_of_255": self.difference,
-            "largest_difference_before_rounding": {"value": self.decoded_difference, "pixels": "-1 to 1"},
-            "measured_peak_bytes": self.measured_peaks,
-            "levers": self.facts["levers"],
-            "levers_skipped": self.facts["levers_skipped"],
-            "dtype": self.facts["dtype"],
-            "recipes": RECIPES,
-        }
-
-    def _method(self) -> str:
-        steps = STOCK.num_inference_steps
-        missing = ", the others added at the mean cost of those" if self.measured_steps < steps else ""
-        return (
-            f"{self.measured_steps} of the baseline's {steps} steps were run{missing}; 'balanced' is 'quick' with its "
-            f"further passes added; five angles are {ANGLES} times an image of the batch that was measured. Ratios are "
-            f"ours / stock, median of {len(self.rounds)} pairs run in turn, low and high 95 % by bootstrap"
-        )
 
 
 def fastest_levers(device: Any) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
@@ -129,7 +52,8 @@ def bench_pipeline(
     size: int = 512,
     progress: Progress = lambda what, done, total: None,
 ) -> PipelineBench:
-    """Each round makes images three ways, one after the other, after one round that is not counted.
+    """Each round makes images by stock's pipeline, by ours, and as stock's users speed it up (`peers.py`), one after the
+    other, after one round that is not counted.
 
     model: "random-sd15" for the real size. levers: for our pipeline alone, by default those of `fastest_levers` that
     apply here; precision is stock's too. steps: of the baseline's 20 that are run, by default 2 on a CPU and all on a
@@ -165,6 +89,7 @@ def bench_pipeline(
             "stock": lambda: _stock_call(pipe, parts, jobs[0], same, theirs),
             "same_settings": lambda: _our_call(generator, jobs[: batches.same_settings], same, ours),
             "quick": lambda: _our_call(tiny, jobs[: batches.quick], quick, []),
+            **peer_calls(pipe, same, lambda pipe, asked: _stock_call(pipe, parts, jobs[0], asked, [])),
         }
         return {name: _with_peak(call, name, device, peaks) for name, call in calls.items()}
 
@@ -181,7 +106,7 @@ def bench_pipeline(
     finally:
         generator.close()
         tiny.close()
-    seconds = [_five_angles(one, steps, batches) for one in measured]
+    seconds = [five_angles(one, steps, batches) for one in measured]
     stock = [one["stock"] for one in seconds]
     ratios = {
         name: paired_ratio([one[variant] for one in seconds], stock)
@@ -219,34 +144,6 @@ def _with_peak(call: Callable[[], Forwards], name: str, device: Any, peaks: dict
     made = call()
     peaks[name] = torch.cuda.max_memory_allocated(device)
     return made
-
-
-def _spread(values: Sequence[float]) -> dict[str, float]:
-    return {"value": float(np.median(values)), "low": float(min(values)), "high": float(max(values))}
-
-
-def _stages(calls: Sequence[Forwards]) -> dict[str, dict[str, float]]:
-    """Mean seconds of a pass, by stage, and how many there were in all the calls together."""
-    names = dict.fromkeys(forward.stage for call in calls for forward in call.passes)
-    passes = {name: [seconds for call in calls for seconds in call.of(name)] for name in names}
-    return {name: {"mean": float(np.mean(values)), "n": len(values)} for name, values in passes.items()}
-
-
-def _five_angles(measured: dict[str, Forwards], steps: int, batches: Batches) -> dict[str, float]:
-    """Seconds for five angles, by variant, each step beyond those that ran at a step's mean cost."""
-    left = STOCK.num_inference_steps - steps
-    whole = {name: measured[name].seconds + left * _step_s(measured[name]) for name in ("stock", "same_settings")}
-    quick = measured["quick"]
-    few, more = recipe_evaluations("quick"), recipe_evaluations("balanced")
-    unet, controlnet = (float(np.mean(quick.of(stage))) for stage in ("unet", "controlnet"))
-    balanced = (more.unet - few.unet) * unet + (more.controlnet - few.controlnet) * controlnet
-    whole |= {"quick": quick.seconds, "balanced": quick.seconds + balanced}
-    images = {"stock": 1, "same_settings": batches.same_settings, "quick": batches.quick, "balanced": batches.quick}
-    return {name: ANGLES * seconds / images[name] for name, seconds in whole.items()}
-
-
-def _step_s(call: Forwards) -> float:
-    return sum(float(np.mean(call.of(stage))) for stage in ("unet", "controlnet"))
 
 
 def _ours(parts: Components, levers: dict[str, dict[str, Any]], device: Any) -> DiffusionGenerator:

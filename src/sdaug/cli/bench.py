@@ -111,6 +111,12 @@ def pipeline(
     ):
         ratio = report[key]
         click.echo(f"{title}: {ratio['value']:.3f} of stock's time ({ratio['low']:.3f} to {ratio['high']:.3f})")
+    for peer in report["peers"].values():
+        ratio, seconds = peer["ratio"]["quick"], peer["five_angles_s"]["value"]
+        click.echo(
+            f"beside diffusers with {peer['what']}: five angles take it {seconds:.0f} s, ours at 5 evaluations "
+            f"{ratio['value']:.3f} of that ({ratio['low']:.3f} to {ratio['high']:.3f})"
+        )
     click.echo(f"outside the networks: {report['overhead_fraction']['value']:.1%} of the time")
     for name, peak in report["peak_gb"].items():
         click.echo(f"{name}: {peak['value']:.2f} GB counted, batch of {peak['batch']}, {peak['dtype']}")

@@ -52,8 +52,8 @@ def bench_pipeline(
     size: int = 512,
     progress: Progress = lambda what, done, total: None,
 ) -> PipelineBench:
-    """Each round makes images by stock's pipeline, by ours, and as stock's users speed it up (`peers.py`), one after the
-    other, after one round that is not counted.
+    """Each round makes images by stock's pipeline, by ours, and as stock's users speed it up (`peers.py`), one
+    after the other, after one round that is not counted.
 
     model: "random-sd15" for the real size. levers: for our pipeline alone, by default those of `fastest_levers` that
     apply here; precision is stock's too. steps: of the baseline's 20 that are run, by default 2 on a CPU and all on a

@@ -36,8 +36,9 @@ class Picture:
 class PipelineBench:
     """rounds: for each, what a call cost, by variant, peers included. measured_steps: of the baseline's 20; the rest is
     added up from the passes that ran. ratios: ours / stock, for the same five angles. difference: of our picture and
-    stock's at the same settings, the largest, in levels of 255; decoded_difference: the same before rounding, pixels about -1..1.
-    provenance: of the code and the machine, at the start. wall_s: seconds since, loading and compilation included."""
+    stock's at the same settings, the largest, in levels of 255; decoded_difference: the same before rounding, pixels
+    about -1..1. provenance: of the code and the machine, at the start. wall_s: seconds since, loading and compilation
+    included."""
 
     rounds: tuple[dict[str, Forwards], ...]
     measured_steps: int

@@ -220,3 +220,48 @@ def sdaug(tmp_path, monkeypatch):
         return SimpleNamespace(code=result.exit_code, out=result.stdout, err=result.stderr)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def packed(tmp_path_factory):
+    """Writes a small bundle of one person and opens it: call it with a metric, what else `write_bundle` is to get
+    (`subject`, `terms`), and `pictures`, how many. A fake recogniser of eight numbers; one photo, then views."""
+    from sdaug.enrolment.bundle import BundleSample, write_bundle
+    from sdaug.enrolment.opened import open_bundle
+    from sdaug.types import Pose
+
+    mix = np.random.default_rng(8).normal(size=(8 * 6 * 3, 8))
+
+    def embed(pixels: np.ndarray, metric: str = "cosine") -> np.ndarray:
+        vector = (pixels.astype(np.float64).ravel() / 255 - 0.5) @ mix
+        return (vector / np.linalg.norm(vector) if metric == "cosine" else vector).astype(np.float32)
+
+    def write(metric: str = "cosine", pictures: int = 12, **changes):
+        rng, photo = np.random.default_rng(1), "ab" * 32
+        samples = [
+            BundleSample(
+                origin="captured" if n == 0 else ("classical", "generated")[n % 2],
+                role="source" if n == 0 else f"view-{n}",
+                image=rng.integers(0, 256, (8, 6, 3), np.uint8),
+                parent_sha256=photo,
+                accepted=True,
+                measured=Pose(4.0 * n, 0.0),
+                rung=None if n == 0 else ("warp", "diffusion")[n % 2],
+            )
+            for n in range(pictures)
+        ]
+        arguments = {
+            "subject": "subject-7",
+            "samples": samples,
+            "embed": lambda pixels: embed(pixels, metric),
+            "recogniser": {"name": "fake", "sha256": "cd" * 32, "dim": 8, "metric": metric},
+            "detector": {"name": "none"},
+            "generator": {"name": "fake", "version": "1"},
+            "policy": {},
+            "tool": {"name": "sdaug", "version": "0"},
+            "created": "2030-01-31T12:00:00Z",
+        }
+        path = tmp_path_factory.mktemp("packed") / "bundle"
+        return SimpleNamespace(path=path, embed=embed, bundle=open_bundle(write_bundle(path, **arguments | changes)))
+
+    return write

@@ -16,20 +16,16 @@ from sdaug.augmentor import GenerativeAugmentor
 from sdaug.cohort import read_cohort
 from sdaug.config import RunSettings
 from sdaug.enrolment.bundle import BundleSample, write_bundle
-from sdaug.enrolment.folder import check_target
+from sdaug.enrolment.facts import RULES as RULES
+from sdaug.enrolment.facts import detector_facts, evaluation_facts, policy_facts, recogniser_facts, tool_facts
+from sdaug.enrolment.store import check_free
+from sdaug.enrolment.terms import NO_TERMS, Terms, check_person
 from sdaug.packs import FacePack
-from sdaug.record import acceptance, plain
+from sdaug.record import plain
 from sdaug.types import AngleResult, Augmentation, Photo, Pose, Reason
 
 MAX_STORED_PX = 2048
 """A recogniser looks at 112 or 150 px of it; larger photos are scaled down before they are stored and embedded."""
-
-
-RULES = {
-    "sdaug": "every measure, the pose, the own recogniser's band and floor, closer than any cohort member, no copy",
-    "mission": "confidence > 0.7, blur < 0.3, brightness 50 to 200, at least 512 px, similarity to the input > 0.8",
-}
-"""The acceptance rules in words, for the bundle's policy."""
 
 CROP_MARGIN = 0.5
 """What a crop keeps around a face, as a share of its size."""
@@ -43,21 +39,26 @@ def enrol(
     *,
     face: int | str | None = None,
     cohort: Path | None = None,
+    terms: Terms = NO_TERMS,
     overwrite: bool = False,
 ) -> Path:
-    """Writes the bundle of `subject` to the folder `out`; every photo is augmented, the photos themselves come first.
+    """Writes the bundle of `subject` to `out`; every photo is augmented, the photos themselves come first.
 
     cohort: a folder of other people's photos, none of whom a view may be closer to than to this person. Raises
-    PhotoError for a photo that cannot be used and ValueError for an unusable subject, target or cohort, before writing.
+    PhotoError for a photo that cannot be used and ValueError for an unusable subject, term, target or cohort, before
+    writing.
     """
     if not photos:
         raise ValueError("no photo given; expected at least one")
-    check_target(out, overwrite)
+    check_free(out, terms.key, overwrite)
+    check_person(subject, created_now(), terms)
     augmentor = GenerativeAugmentor(settings=settings)
     try:
+        if terms.evaluation is not None:
+            evaluation_facts(terms.evaluation, augmentor.pack.recognisers[0].name)
         others = None if cohort is None else read_cohort(cohort, augmentor.pack)
         records = [augmentor.augment(photo, face=face, cohort=others) for photo in photos]
-        return enrol_records(photos, records, subject, out, settings, augmentor.pack, overwrite=overwrite)
+        return enrol_records(photos, records, subject, out, settings, augmentor.pack, terms=terms, overwrite=overwrite)
     finally:
         augmentor.cleanup()
 
@@ -70,40 +71,31 @@ def enrol_records(
     settings: RunSettings,
     pack: FacePack,
     *,
+    reviewed_at: str | None = None,
+    terms: Terms = NO_TERMS,
     overwrite: bool = False,
 ) -> Path:
-    """Writes the bundle of `subject` from records that are there, one a photo, made with `settings` and `pack`."""
-    check_target(out, overwrite)
+    """Writes the bundle of `subject` from records that are there, one a photo, made with `settings` and `pack`.
+
+    reviewed_at: when a person looked at what the gate kept (ISO 8601 with zone), None where nobody did.
+    """
+    check_free(out, terms.key, overwrite)
     samples = [captured(photo, record) for photo, record in zip(photos, records, strict=True)]
     for photo, record in zip(photos, records, strict=True):
-        samples += [generated(photo, angle) for angle in record.angles]
-    own = pack.recognisers[0]
+        samples += [generated(photo, angle, reviewed_at) for angle in record.angles]
     return write_bundle(
         out,
         subject=subject,
         samples=samples,
         embed=lambda image: embed_largest(pack, image),
-        recogniser={
-            "name": own.name,
-            "sha256": own.sha256,
-            "dim": own.dim,
-            "metric": own.metric,
-            "pack": pack.name,
-        },
-        detector={"name": pack.facts["detector"], "files": pack.facts["files"]},
+        recogniser=recogniser_facts(pack),
+        detector=detector_facts(pack),
         generator=generator_facts(records[0]),
-        policy={
-            "gate": plain(settings.gate.model_dump()),
-            "rule": RULES[settings.gate.rule],
-            "cohort": records[0].source["cohort"],
-            "not_evaluated": sorted({n for r in records for a in r.angles for n in a.judgement.not_evaluated}),
-            "acceptance": {
-                count: sum(acceptance(record)[count] for record in records) for count in acceptance(records[0])
-            },
-        },
-        tool={"name": "sdaug", "version": version("sdaug")},
+        policy=policy_facts(settings.gate, records, pack),
+        tool=tool_facts(),
         created=created_now(),
         config_hash=hashlib.sha256(settings.model_dump_json().encode()).hexdigest(),
+        terms=terms,
         overwrite=overwrite,
     )
 
@@ -166,8 +158,13 @@ def storable(pixels: np.ndarray) -> np.ndarray:
     return pixels if scale >= 1 else cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
 
 
-def generated(photo: Photo, angle: AngleResult) -> BundleSample:
-    """One angle as a sample; a refused one carries its reasons and no pixels."""
+def generated(photo: Photo, angle: AngleResult, reviewed_at: str | None = None) -> BundleSample:
+    """One angle as a sample; a refused one carries its reasons and no pixels.
+
+    reviewed_at: when a person looked at those that the gate kept; what they took back has the reason for it.
+    """
+    taken_back = Reason.REJECTED_BY_REVIEWER in angle.judgement.reasons
+    seen = reviewed_at is not None and (angle.accepted or taken_back)
     return BundleSample(
         origin="generated" if angle.rung.startswith("diffusion") else "classical",
         role=role(angle.requested),
@@ -181,6 +178,11 @@ def generated(photo: Photo, angle: AngleResult) -> BundleSample:
         quality=angle.judgement.quality,
         reasons=tuple(reason.value for reason in angle.judgement.reasons),
         degraded=tuple(reason.value for reason in angle.degraded),
+        rules={rule: tuple(reason.value for reason in reasons) for rule, reasons in angle.judgement.by_rule.items()},
+        checks=angle.judgement.checks,
+        not_evaluated=angle.judgement.not_evaluated,
+        reviewed=("refused" if taken_back else "accepted") if seen else None,
+        reviewed_at=reviewed_at if seen else None,
     )
 
 

@@ -21,7 +21,10 @@ QUALITY = ("raw similarity", "raw accepted")
 """What an optimised setting has to keep 99 % of."""
 
 ALIKE = 0.9
-"""The mission's: how alike an optimised image and the baseline's should at least be."""
+"""The mission's: how alike an optimised image and the baseline's should be: more than that."""
+
+MISSION_KEPT = 0.95
+"""The mission's: an optimised setting should keep more than this of the baseline's quality; ours is `kept.ENOUGH`."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 from sdaug.config import RunSettings
 from sdaug.run import RESULT, failed, write_result
+from sdaug.tracking import Parent, Setting, log_setting_early
 
 log = logging.getLogger("sdaug.sweep")
 
@@ -24,7 +25,8 @@ class Kernel:
     """What is to be run in one kernel; plain values only, so that it can be sent to another machine.
 
     executed: path of the executed notebook. settings: of RunSettings, JSON-able. calls: as `Cell.call` has them. out:
-    the folder of the results.
+    the folder of the results. settings_of: those that the calls belong to. parent: where they are logged as soon as
+    they are finished, None for not yet.
     """
 
     name: str
@@ -35,6 +37,8 @@ class Kernel:
     out: str
     repeats: int
     show_images: bool
+    settings_of: tuple[Setting, ...] = ()
+    parent: Parent | None = None
 
 
 def run_kernel(task: Kernel) -> Kernel:
@@ -60,7 +64,17 @@ def run_kernel(task: Kernel) -> Kernel:
             result = failed(call, RunSettings(**task.settings), status, error, notebook=Path(executed).name)
             write_result(out / call["key"], result)
         left = left[len(lost) :]
+    if task.parent is not None:
+        for setting in task.settings_of:
+            log_setting_early(task.parent, setting, out.parent)
     return task
+
+
+def give_up(task: Kernel, why: str) -> None:
+    """Every call of `task` that has no result has failed."""
+    for call in task.calls:
+        if _cleared(Path(task.out) / call["key"] / RESULT):
+            write_result(Path(task.out) / call["key"], failed(call, RunSettings(**task.settings), "failed", why))
 
 
 def _cleared(path: Path) -> bool:

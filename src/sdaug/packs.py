@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sdaug.config import nearest
-from sdaug.face.mesh import Detection, FaceMesh, distinct, padded
+from sdaug.face.mesh import MIN_DETECTION, Detection, FaceMesh, distinct, padded
 from sdaug.face.pose import estimate_pose
 from sdaug.face.reading import read_pose
 from sdaug.measure.digest import file_sha256
@@ -120,6 +120,7 @@ def _embedded() -> FacePack:
         "name": "embedded",
         "detector": "mediapipe_blazeface",
         "recognisers": [recogniser.name],
+        "detection": {"threshold": MIN_DETECTION, "passes": [{"padding": 0.25, "input_px": None}]},
         "files": {Path(n).name: file_sha256(root / n) for n in networks} | {recogniser.name: recogniser.sha256},
     }
     return FacePack("embedded", lambda image: [(d, None) for d in mesh.detect(image)], (recogniser,), mesh, facts)
@@ -139,7 +140,7 @@ def _insightface(folder: Path, name: str) -> FacePack:
     )
     if "recognition" not in analysis.models:
         raise PackError(f"face pack folder {folder} holds no recogniser, only {', '.join(m.name for m in models)}")
-    analysis.prepare(ctx_id=-1, det_thresh=0.5, det_size=(640, 640))
+    analysis.prepare(ctx_id=-1, det_thresh=MIN_DETECTION, det_size=(640, 640))
 
     detector: Any = analysis.det_model
 
@@ -159,6 +160,7 @@ def _insightface(folder: Path, name: str) -> FacePack:
         "name": name,
         "detector": "insightface_scrfd",
         "recognisers": [own.name, held_out.name],
+        "detection": {"threshold": MIN_DETECTION, "passes": [{"padding": p, "input_px": s} for p, s in _SCALES]},
         "files": {m.name: file_sha256(m) for m in models} | {held_out.name: held_out.sha256},
     }
     return FacePack(name, detect, (own, held_out), FaceMesh(), facts)

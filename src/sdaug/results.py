@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sdaug.cells import named
-from sdaug.compare import Choice, by_setting, cell_rows, raw_outcome, table
+from sdaug.compare import Choice, by_setting, cell_rows, peak_bytes, raw_outcome, setting_metrics, table
 from sdaug.evidence import Evidence, evidence
 from sdaug.statistics.front import pareto_front
 
@@ -87,12 +87,12 @@ class Sweep:
     @property
     def front(self) -> list[str]:
         """The settings that no other is better than in time, memory and raw similarity at once."""
-        keys = self.finished_keys
-        rows = self.table.loc[keys]
-        peak = rows["memory.cuda_allocated_peak_bytes"].astype(float).fillna(rows["memory.resident_peak_bytes"])
-        small = np.column_stack([rows["latency.per_angle_p50_s"].astype(float), peak.astype(float)])
-        large = rows[[f"raw.similarity.{self.recogniser}"]].astype(float).to_numpy()
-        return [key for key, kept in zip(keys, pareto_front(small, large), strict=True) if kept]
+        keys, of = self.finished_keys, by_setting(self.results)
+        figures = [setting_metrics(of[key]) for key in keys]
+        small = [(row["latency.per_angle_p50_s"], peak_bytes(row)) for row in figures]
+        large = [(row[f"raw.similarity.{self.recogniser}"],) for row in figures]
+        front = pareto_front(np.array(small, float).reshape(-1, 2), np.array(large, float).reshape(-1, 1))
+        return [key for key, kept in zip(keys, front, strict=True) if kept]
 
     @cached_property
     def evidence(self) -> Evidence:

@@ -12,10 +12,10 @@ from PIL import Image
 from sdaug.augmentor import GenerativeAugmentor
 from sdaug.config import RunSettings
 from sdaug.contact import contact_sheet
-from sdaug.enrol import enrol_records, reviewed
+from sdaug.enrol import created_now, enrol_records, reviewed
 from sdaug.enrolment.verify import verify_bundle
 from sdaug.face.photo import decode_photo, read_photo
-from sdaug.photos import photo_path
+from sdaug.photos import photo_path, photos_in
 from sdaug.types import AngleResult, Augmentation, Photo, PhotoError
 
 PREVIEW_PX = 168
@@ -24,15 +24,18 @@ PREVIEW_PX = 168
 class EnrolmentForm:
     """A photo, how many angles, and what became of each with a switch to accept it; then the bundle.
 
-    Every button is a method too, so that the notebook runs without anybody at it. widget: what to display.
+    photo: a file, a folder of which one is picked, or the built-in photo's name. Every button is a method too, so that
+    the notebook runs without anybody at it. widget: what to display.
     """
 
     def __init__(self, settings: RunSettings, photo: str, subject: str, out: Path):
         self._w: Any = import_module("ipywidgets")
         self.settings, self.out = settings, out
-        self.photo: Photo = read_photo(photo_path(photo))
+        files = photos_in(photo) if Path(photo).is_dir() else [photo_path(photo)]
+        self.photo: Photo = read_photo(files[0])
         self.record: Augmentation | None = None
         self._augmentor = GenerativeAugmentor(settings=settings)
+        self.pick = self._w.Dropdown(options=[(path.stem, path) for path in files], description="photo")
         self.upload = self._w.FileUpload(accept="image/*", multiple=False, description="another photo")
         self.angles = self._w.IntSlider(settings.generation.num_angles, 1, 10, description="angles")
         self.subject = self._w.Text(subject, description="subject")
@@ -40,16 +43,20 @@ class EnrolmentForm:
         self.grid = self._w.GridBox(layout={"grid_template_columns": f"repeat(auto-fill, {PREVIEW_PX + 12}px)"})
         self.told = self._w.HTML()
         self._accepted: dict[int, Any] = {}
+        self.pick.observe(lambda _: self._said(self.take_picked), names="value")
         self.upload.observe(lambda _: self._said(self.take_upload), names="value")
         buttons = [self._button("generate", self.generate), self._button("enrol", self.enrol)]
-        controls = [self.upload, self.angles, self.subject, self._w.HBox(buttons), self.progress]
+        controls = [self.pick, self.upload, self.angles, self.subject, self._w.HBox(buttons), self.progress]
         self.widget = self._w.VBox([*controls, self.grid, self.told])
 
     def take_upload(self) -> None:
         """The uploaded file is the photo from now on."""
         (file,) = self.upload.value
-        self.photo, self.record = decode_photo(bytes(file["content"]), file["name"]), None
-        self.grid.children, self._accepted = (), {}
+        self._take(decode_photo(bytes(file["content"]), file["name"]))
+
+    def take_picked(self) -> None:
+        """The file picked from the list is the photo from now on."""
+        self._take(read_photo(self.pick.value))
 
     def generate(self) -> Augmentation:
         """All angles of the photo, shown as they stand; raises PhotoError where it cannot be used."""
@@ -67,10 +74,10 @@ class EnrolmentForm:
         rejected = [index for index, switch in self._accepted.items() if not switch.value]
         enrol_records(
             [self.photo], [reviewed(record, rejected)], self.subject.value, self.out, self.settings,
-            self._augmentor.pack, overwrite=True,
+            self._augmentor.pack, reviewed_at=created_now(), overwrite=True,
         )  # fmt: skip
         report = verify_bundle(self.out)
-        self.told.value = f"{report.rows} vectors in {self.out}, verified"
+        self.told.value = f"{report.rows} vectors instead of the photo's own alone in {self.out}, verified"
         return {"rows": report.rows, "by_origin": report.by_origin}
 
     def reject(self, index: int) -> None:
@@ -84,6 +91,11 @@ class EnrolmentForm:
     def close(self) -> None:
         """Gives the models' memory back."""
         self._augmentor.cleanup()
+
+    def _take(self, photo: Photo) -> None:
+        self.photo, self.record = photo, None
+        self.grid.children, self._accepted = (), {}
+        self.progress.value, self.progress.description = 0, "ready"
 
     def _step(self, done: int, total: int) -> None:
         self.progress.value, self.progress.description = done, f"{done} of {total}"

@@ -1,5 +1,7 @@
 """One load-time setting, run: every call under it, each on one photo, measured and written down."""
 
+import os
+import platform
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -74,6 +76,17 @@ def write_result(folder: Path, result: Mapping[str, Any]) -> None:
     write_json(folder / RESULT, result)
 
 
+def device(environment: Mapping[str, Any]) -> str:
+    """Which of a fleet's devices this is: what computes, where, and of several GPUs which this process may use.
+
+    >>> device({"gpu": "Orin", "processor": "ARMv8"}).startswith("Orin on ")
+    True
+    """
+    name = f"{environment['gpu'] or environment['processor']} on {platform.node()}"
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return f"{name}, GPU {visible}" if environment["gpu"] and visible else name
+
+
 def _run_cell(
     augmentor: GenerativeAugmentor,
     settings: RunSettings,
@@ -96,6 +109,7 @@ def _run_cell(
         result = failed(call, settings, "failed", f"{type(error).__name__}: {error}", traceback=trace)
     else:
         result = _head(call, settings, "finished") | {
+            "device": device(timed.record.environment),
             "latency_s": {"load": load_s, "first_call": timed.first_call_s, "call": list(timed.call_s)},
             "record": manifest(timed.record, images),
         }

@@ -11,11 +11,13 @@ from typing import Any
 from sdaug.cells import Cell, named
 from sdaug.compare import Choice, by_setting, choose
 from sdaug.evidence import evidence
-from sdaug.executors import Executor, serial
+from sdaug.executors import Executor, WorkersLost, serial
 from sdaug.experiment import Experiment, ExperimentError, baseline_key
-from sdaug.kernel import Kernel, execute, run_kernel
+from sdaug.kernel import Kernel, execute, give_up, run_kernel
 from sdaug.record import write_json
 from sdaug.run import RESULT
+from sdaug.shown import Shown
+from sdaug.tracking import Parent, Setting, is_server, open_parent
 
 PARAMETERS = ("settings", "calls", "out", "repeats", "show_images")
 """What the sweep notebook must take, no more and no less: papermill would only warn of an unknown one."""
@@ -59,8 +61,11 @@ def run_sweep(
     out: Path,
     progress: Callable[[int, int, str], None] | None = None,
     executor: Executor = serial,
+    parent: Parent | None = None,
 ) -> Outcome:
     """Runs what is unfinished; `progress` is called with (cells done, cells to do, what was run last).
+
+    parent: of `log_early`, where each setting is logged by the worker that finishes it.
 
     Writes `out/cells/<key>/result.json` per cell, `out/notebooks/<load key>.ipynb` per kernel and `out/sweep.json`.
     """
@@ -68,13 +73,28 @@ def run_sweep(
     if todo:
         check_notebook(experiment.notebook)
         (out / "notebooks").mkdir(parents=True, exist_ok=True)
-    tasks = [_kernel(experiment, group, out) for group in groups(todo)]
+    settings = _settings(cells)
+    tasks = [_kernel(experiment, group, out, settings, parent) for group in groups(todo)]
     done = 0
-    for task in executor(run_kernel, tasks):
-        done += len(task.calls)
-        if progress is not None:
-            progress(done, len(todo), task.name)
+    try:
+        for task in executor(run_kernel, tasks):
+            done += len(task.calls)
+            if progress is not None:
+                progress(done, len(todo), task.name)
+    except WorkersLost as lost:
+        for task in lost.tasks:
+            give_up(task, str(lost))
     return collect(experiment, cells, out)
+
+
+def log_early(
+    experiment: Experiment, cells: Sequence[Cell], out: Path, root: Path, tracking_uri: str | None
+) -> Parent | None:
+    """The run under which workers log their settings; None where there is no server for them, or nothing to run."""
+    if not is_server(tracking_uri) or not unfinished(cells, out):
+        return None
+    shown = Shown(experiment.log_images, tuple(cell.person.name for cell in cells))
+    return open_parent(root, experiment.experiment, [cell.key for cell in cells], shown, tracking_uri)
 
 
 def collect(experiment: Experiment, cells: Sequence[Cell], out: Path) -> Outcome:
@@ -114,7 +134,17 @@ def describe(cell: Cell) -> str:
     return named({name: value for name, value in cell.varied.items() if not name.startswith("generation.")})
 
 
-def _kernel(experiment: Experiment, group: Sequence[Cell], out: Path) -> Kernel:
+def _settings(cells: Sequence[Cell]) -> dict[str, Setting]:
+    keys: dict[str, list[str]] = {}
+    for cell in cells:
+        keys.setdefault(cell.setting_key, []).append(cell.key)
+    first = {cell.setting_key: cell for cell in reversed(cells)}
+    return {key: Setting(key, first[key].varied, tuple(of), first[key].load_key) for key, of in keys.items()}
+
+
+def _kernel(
+    experiment: Experiment, group: Sequence[Cell], out: Path, settings: dict[str, Setting], parent: Parent | None
+) -> Kernel:
     first = group[0]
     return Kernel(
         name=describe(first),
@@ -125,7 +155,21 @@ def _kernel(experiment: Experiment, group: Sequence[Cell], out: Path) -> Kernel:
         out=str((out / "cells").resolve()),
         repeats=experiment.repeats,
         show_images=experiment.log_images,
+        settings_of=tuple(settings[key] for key in dict.fromkeys(cell.setting_key for cell in group)),
+        parent=parent,
     )
+
+
+def with_devices(choice: Choice, results: Sequence[dict[str, Any]]) -> Choice:
+    """The choice, which says so if the times that it was made by are of several devices.
+
+    >>> with_devices(Choice("a", "the fastest"), [{"device": "x"}, {"device": "y"}, {"error": "no"}]).why
+    'the fastest; the times are of 2 devices, and not one sample'
+    """
+    devices = {result["device"] for result in results if "device" in result}
+    if len(devices) < 2:
+        return choice
+    return replace(choice, why=f"{choice.why}; the times are of {len(devices)} devices, and not one sample")
 
 
 def finish(experiment: Experiment, outcome: Outcome, out: Path, root: Path, tracking_uri: str | None = None) -> Choice:
@@ -143,6 +187,7 @@ def finish(experiment: Experiment, outcome: Outcome, out: Path, root: Path, trac
     choice = choose(outcome.results, keeps, experiment.budget_gb)
     if found.no_claim:
         choice = replace(choice, why=f"{choice.why}; of people at large {found.no_claim.why}")
+    choice = with_devices(choice, outcome.results)
     settings = None if choice.key is None else by_setting(outcome.results)[choice.key][0]["settings"]
     write_json(noted, {"key": choice.key, "why": choice.why, "settings": settings})
     execute(COMPARE, str(out / "compare.ipynb"), {"results": str(out.resolve()), "show_images": experiment.log_images})

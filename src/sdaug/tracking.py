@@ -9,20 +9,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 from sdaug.cells import named
 from sdaug.compare import Choice, by_setting, cell_rows, setting_metrics
 from sdaug.measure.source import code_version
+from sdaug.shown import Shown
 
 PARENT_TAG = "mlflow.parentRunId"
 SETTING_TAG = "sdaug.setting"
 SWEEP_TAG = "sdaug.sweep"
+"""A digest of the results that a run tells of."""
+
+CELLS_TAG = "sdaug.cells"
+"""On a parent: a digest of what is to be run."""
+
 TABLE = "cells.json"
 RECIPE = "sdaug-recipe"
 """The registered model whose versions are the settings that sweeps recommended."""
 
 CHAMPION = "champion"
 """The alias of the version recommended last."""
+
+ANSWER_S = 5.0
+"""How long a server may take to say that it is there."""
 
 log = logging.getLogger("sdaug.tracking")
 
@@ -32,24 +42,61 @@ def store_uri(root: Path) -> str:
     return f"sqlite:///{(root / 'mlruns' / 'mlflow.db').resolve()}"
 
 
-def _client(root: Path, uri: str | None = None) -> Any:
-    if uri is None:
-        (root / "mlruns").mkdir(parents=True, exist_ok=True)
-    from mlflow import MlflowClient
-
-    for name in ("alembic", "mlflow.store.db.utils"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    uri = uri or store_uri(root)
-    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+def is_server(uri: str | None) -> bool:
+    """Whether `uri` is one that several machines may write to at once."""
+    return uri is not None and uri.startswith(("http://", "https://"))
 
 
-def _experiment_id(client: Any, root: Path, uri: str | None, name: str) -> str:
-    found = client.get_experiment_by_name(name)
-    if found is not None:
-        return found.experiment_id
-    # A server keeps artefacts where it was told to.
-    place = None if uri else (root / "mlruns" / name).resolve().as_uri()
-    return client.create_experiment(name, artifact_location=place)
+def check_store(uri: str) -> None:
+    """Raises ValueError for what is no store's URI, and for a server that does not answer."""
+    if "://" not in uri:
+        raise ValueError(
+            f"{uri!r} is no tracking store; expected http://HOST:PORT of an MLflow server, or sqlite:///FILE"
+        )
+    if not is_server(uri):
+        return
+    try:
+        with urlopen(f"{uri.rstrip('/')}/health", timeout=ANSWER_S):
+            pass
+    except OSError as error:
+        if getattr(error, "code", None) in (401, 403):  # it is there, and wants a password
+            return
+        raise ValueError(f"no MLflow server answers at {uri}: {error}") from error
+
+
+@dataclass(frozen=True)
+class Parent:
+    """The run of a whole sweep: plain values, so that whichever machine finishes a setting can log it there."""
+
+    uri: str
+    experiment_id: str
+    run: str
+    shown: Shown
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting to be logged. cells: the keys of all its cells; load: what the executed notebooks' names begin with."""
+
+    key: str
+    varied: dict[str, Any]
+    cells: tuple[str, ...]
+    load: str
+
+
+def open_parent(root: Path, name: str, cells: Sequence[str], shown: Shown, uri: str | None = None) -> Parent:
+    """The run of the sweep of these cells, made if there is none that waits to be finished.
+
+    root: the folder that holds `mlruns/`. Whoever fans out calls this first: a store that several processes initialise
+    at once is broken.
+    """
+    client, uri = _client(root, uri), uri or store_uri(root)
+    experiment_id = _experiment_id(client, root, uri, name)
+    digest = _digest(sorted(cells))
+    waiting = client.search_runs([experiment_id], f"tags.`{CELLS_TAG}` = '{digest}' and attributes.status = 'KILLED'")
+    run = waiting[0].info.run_id if waiting else None
+    run = run or _born(client, experiment_id, name, {CELLS_TAG: digest} | git_tags(root))
+    return Parent(uri, experiment_id, run, shown)
 
 
 def log_sweep(
@@ -59,69 +106,88 @@ def log_sweep(
 
     out: the sweep's folder, whose `sweep.json` says what was run and whether faces may be shown. uri: of an MLflow
     server; none is the store under `root/mlruns`. The results on disk are the truth. A sweep logged before (same cells,
-    same figures) is found again and not repeated. Every run is born ended, as "KILLED", and is "FINISHED" or "FAILED"
-    by the last thing written to it: being killed here leaves none running.
+    same figures) is found again and not repeated, nor is a setting that a worker has logged. Every run is born ended,
+    as "KILLED", and is "FINISHED" or "FAILED" by the last thing written to it: being killed here leaves none running.
     """
     client = _client(root, uri)
     index = json.loads((out / "sweep.json").read_text(encoding="utf-8"))
     name = index["experiment"]["experiment"]
     experiment_id = _experiment_id(client, root, uri, name)
-    digest = _sweep_digest(results)
+    digest = _digest(list(results))
     for run in client.search_runs(
         [experiment_id], f"tags.`{SWEEP_TAG}` = '{digest}' and attributes.status = 'FINISHED'"
     ):
         return run.info.run_id
-    parent = _born(client, experiment_id, name, {SWEEP_TAG: digest} | git_tags(root))
+    shown = Shown(index["experiment"]["log_images"], tuple(str(result["person"]) for result in results))
+    parent = open_parent(root, name, [result["key"] for result in results], shown, uri)
     varied = {setting["key"]: setting["varied"] for setting in index["settings"]}
-    shown = Shown(index["experiment"]["log_images"], [str(result["person"]) for result in results])
     loads = {cell["setting"]: cell["load"] for cell in index["cells"]}
     children = {}
     for key, cells in by_setting(results).items():
-        children[key] = run = _log_setting(client, experiment_id, parent, cells, varied[key], shown)
-        _log_files(client, run, cells, sorted((out / "notebooks").glob(f"{loads[key]}*.ipynb")), out, shown)
-        client.set_terminated(run, "FINISHED" if _whole(cells) else "FAILED")
-    client.set_tag(parent, "sdaug.chosen", choice.key or "none")
-    client.set_tag(parent, "sdaug.chosen_why", choice.why)
-    client.log_dict(parent, shown.hidden(index), "sweep.json")
+        setting = Setting(key, varied[key], tuple(cell["key"] for cell in cells), loads[key])
+        children[key] = log_setting(parent, setting, out)
+    for tag, value in {"sdaug.chosen": choice.key or "none", "sdaug.chosen_why": choice.why, SWEEP_TAG: digest}.items():
+        client.set_tag(parent.run, tag, value)
+    client.log_dict(parent.run, shown.hidden(index), "sweep.json")
     if choice.key is not None:
         _register(client, children[choice.key], choice)
-    client.set_terminated(parent, "FINISHED")
-    return parent
+    client.set_terminated(parent.run, "FINISHED")
+    return parent.run
 
 
-@dataclass(frozen=True)
-class Shown:
-    """What of people may be logged: everything, or nothing that says who they are."""
+def log_setting(parent: Parent, setting: Setting, out: Path) -> str:
+    """The id of the one child run of a setting, which says what the results in `out` say; it is written if it does not
+    yet. Every cell of it must have a result."""
+    client = _client(None, parent.uri)
+    cells = [json.loads((out / "cells" / key / "result.json").read_text(encoding="utf-8")) for key in setting.cells]
+    digest = _digest(cells)
+    of = f"tags.`{PARENT_TAG}` = '{parent.run}' and tags.`{SETTING_TAG}` = '{setting.key}'"
+    found = client.search_runs([parent.experiment_id], of)
+    if found and found[0].info.status != "KILLED" and found[0].data.tags.get(SWEEP_TAG) == digest:
+        return found[0].info.run_id
+    if found:  # somebody was killed while writing it, or what had failed was run again
+        run = found[0].info.run_id
+        client.set_terminated(run, "KILLED")
+    else:
+        tags = {PARENT_TAG: parent.run, SETTING_TAG: setting.key}
+        run = _born(client, parent.experiment_id, named(setting.varied), tags)
+    _log_figures(client, run, cells, parent.shown)
+    notebooks = sorted((out / "notebooks").glob(f"{setting.load}*.ipynb"))
+    _log_files(client, run, cells, notebooks, out, parent.shown)
+    client.set_tag(run, SWEEP_TAG, digest)
+    client.set_terminated(run, "FINISHED" if _whole(cells) else "FAILED")
+    return run
 
-    everything: bool
-    names: list[str]
 
-    def hidden(self, content: Any) -> Any:
-        """JSON-able content with each person's name, alone or in a path, put as person 1, 2 ..., unless all is shown.
+def log_setting_early(parent: Parent, setting: Setting, out: Path) -> None:
+    """`log_setting` on a worker, where a server that fails costs a warning: `log_sweep` logs what is missing."""
+    from mlflow.exceptions import MlflowException
 
-        >>> Shown(False, ["ada", "bea"]).hidden({"photo": "faces/bea.png", "of": ["ada", 1]})
-        {'photo': 'person 2', 'of': ['person 1', 1]}
-        """
-        if self.everything:
-            return content
-        if isinstance(content, Mapping):
-            return {self.hidden(key): self.hidden(value) for key, value in content.items()}
-        if isinstance(content, (list, tuple)):
-            return [self.hidden(value) for value in content]
-        return self._hidden_text(content) if isinstance(content, str) else content
+    try:
+        check_store(parent.uri)
+        log_setting(parent, setting, out)
+    except (MlflowException, OSError, ValueError) as error:
+        log.warning("%s is not logged yet, the sweep's end will do it: %s", named(setting.varied), error)
 
-    def notebook(self, content: Mapping[str, Any]) -> dict[str, Any]:
-        """An executed notebook's content with every name in it, wherever it stands, hidden in the same way."""
-        text = json.dumps(content)
-        for number, name in enumerate(dict.fromkeys(self.names), 1) if not self.everything else ():
-            text = text.replace(json.dumps(name)[1:-1], f"person {number}")
-        return json.loads(text)
 
-    def _hidden_text(self, text: str) -> str:
-        for number, name in enumerate(dict.fromkeys(self.names), 1):
-            if text == name or Path(text).stem == name:
-                return f"person {number}"
-        return text
+def _client(root: Path | None, uri: str | None = None) -> Any:
+    if root is not None and uri is None:
+        (root / "mlruns").mkdir(parents=True, exist_ok=True)
+        uri = store_uri(root)
+    from mlflow import MlflowClient
+
+    for name in ("alembic", "mlflow.store.db.utils"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def _experiment_id(client: Any, root: Path, uri: str | None, name: str) -> str:
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return found.experiment_id
+    # A server keeps artefacts where it was told to.
+    place = (root / "mlruns" / name).resolve().as_uri() if uri in (None, store_uri(root)) else None
+    return client.create_experiment(name, artifact_location=place)
 
 
 def _born(client: Any, experiment_id: str, name: str, tags: Mapping[str, str]) -> str:
@@ -131,35 +197,25 @@ def _born(client: Any, experiment_id: str, name: str, tags: Mapping[str, str]) -
     return run
 
 
-def _sweep_digest(results: Sequence[Mapping[str, Any]]) -> str:
-    return hashlib.sha256(json.dumps(list(results), sort_keys=True).encode()).hexdigest()[:32]
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _log_setting(
-    client: Any,
-    experiment_id: str,
-    parent: str,
-    cells: Sequence[Mapping[str, Any]],
-    varied: Mapping[str, Any],
-    shown: Shown,
-) -> str:
+def _log_figures(client: Any, run: str, cells: Sequence[Mapping[str, Any]], shown: Shown) -> None:
     from mlflow.entities import Metric, Param, RunTag
 
     finished = [cell for cell in cells if cell["status"] == "finished"]
     status = "finished" if _whole(cells) else "incomplete" if finished else str(cells[0]["status"])
-    tags = {PARENT_TAG: parent, SETTING_TAG: cells[0]["setting"], "sdaug.status": status} | _facts(finished)
-    run = _born(client, experiment_id, named(varied), tags)
+    tags = {"sdaug.status": status, "sdaug.error": _first_error(cells)} | _facts(finished)
     settings = cells[0]["settings"]
     params = [Param(name, json.dumps(value)) for name, value in flat(settings)]
     now = int(time.time() * 1000)
     figures = setting_metrics(cells)
     numbers = [Metric(name, value, now, 0) for name, value in figures.items() if value is not None]
-    errors = [RunTag("sdaug.error", cells_error)] if (cells_error := _first_error(cells)) else []
-    client.log_batch(run, metrics=numbers, params=params, tags=errors)
+    client.log_batch(run, metrics=numbers, params=params, tags=[RunTag(*tag) for tag in tags.items()])
     client.log_dict(run, _split(shown.hidden([row for cell in cells for row in cell_rows(cell)])), TABLE)
     client.set_tag(run, "mlflow.loggedArtifacts", json.dumps([{"path": TABLE, "type": "table"}]))
     client.log_dict(run, settings, "settings.json")
-    return run
 
 
 def _whole(cells: Sequence[Mapping[str, Any]]) -> bool:
@@ -180,13 +236,14 @@ def _log_files(
 
 
 def _facts(finished: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Machine, versions and weights of the finished cells, as tags; none without one."""
+    """Machines, versions and weights of the finished cells, as tags; none without one."""
     if not finished:
         return {}
     record = finished[0]["record"]
     model = record["generator"].get("model", {})
+    devices = dict.fromkeys(str(cell["device"]) for cell in finished)
     return {
-        "sdaug.device": str(record["environment"]["gpu"] or record["environment"]["processor"]),
+        "sdaug.device": "; ".join(devices),
         "sdaug.packages": json.dumps(record["environment"]["packages"]),
         "sdaug.weights": json.dumps(model.get("sha256", {})),
         "sdaug.pack": json.dumps(record["pack"]["files"]),
@@ -213,7 +270,8 @@ def _register(client: Any, run: str, choice: Choice) -> None:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     source = f"{client.get_run(run).info.artifact_uri}/settings.json"
-    version = client.create_model_version(RECIPE, source, run_id=run, description=choice.why)
+    known = client.search_model_versions(f"name = '{RECIPE}' and run_id = '{run}'")
+    version = known[0] if known else client.create_model_version(RECIPE, source, run_id=run, description=choice.why)
     client.set_registered_model_alias(RECIPE, CHAMPION, version.version)
 
 
@@ -246,9 +304,9 @@ def git_tags(root: Path) -> dict[str, str]:
     return tags
 
 
-def read_runs(root: Path, name: str) -> list[dict[str, Any]]:
-    """Every run of an experiment as {run_id, status, tags, params, metrics}, newest first."""
-    client = _client(root)
+def read_runs(root: Path, name: str, uri: str | None = None) -> list[dict[str, Any]]:
+    """Every run of an experiment as {run_id, status, tags, params, metrics}, newest first. uri: as of `log_sweep`."""
+    client = _client(root, uri)
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         return []

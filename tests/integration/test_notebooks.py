@@ -1,8 +1,16 @@
-"""The two evaluation notebooks on a few real photographs; `make test` also runs them without any."""
+"""Notebooks executed by papermill with small parameters, then again by nbval, which compares what must not change.
+
+`make test-notebooks` does the same for those that a sweep executes and for truth, gain and plan without photographs.
+"""
+
+import subprocess
+import sys
 
 import nbformat
 import papermill
 import pytest
+
+from sdaug.soak.report_size import write_sweep
 
 
 def pictures(notebook) -> int:
@@ -26,3 +34,50 @@ def test_a_notebook_shows_its_pictures_of_real_photographs(name, folder, paramet
         root / "notebooks" / f"{name}.ipynb", done, given, kernel_name="python3", progress_bar=False
     )
     assert pictures(nbformat.read(done, 4)) >= at_least
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory) -> str:
+    """A made-up sweep on twenty people, enough of them for a claim."""
+    folder = tmp_path_factory.mktemp("sweep")
+    write_sweep(folder, people=20, steps=(4, 50), angles=3)
+    return str(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "parameters", "says"),
+    [
+        ("tour", {"num_angles": 1}, "1 angles, True"),
+        ("compare", {"results": "{sweep}", "show_images": False}, "it comes first in a made-up sweep"),
+        ("quality", {"results": "{sweep}", "threshold": 0.5}, "2 measures; 72 errors among 120 images"),
+        ("enrol", {"num_angles": 1}, "vectors: 2"),
+    ],
+    ids=["tour", "compare", "quality", "enrol"],
+)
+def test_a_notebook_runs_and_says_the_same_when_it_is_run_again(name, parameters, says, root, sweep, tmp_path):
+    given = {key: sweep if value == "{sweep}" else value for key, value in parameters.items()}
+    if name in ("tour", "enrol"):
+        given["out"] = str(tmp_path / "bundle")
+    done = tmp_path / f"{name}.ipynb"
+    papermill.execute_notebook(
+        root / "notebooks" / f"{name}.ipynb", done, given, kernel_name="python3", progress_bar=False
+    )
+    compared = [
+        cell for cell in nbformat.read(done, 4).cells if "nbval-ignore-output" not in cell.metadata.get("tags", [])
+    ]
+    printed = "".join(output.get("text", "") for cell in compared for output in cell.get("outputs", []))
+    assert says in printed, printed
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--nbval",
+        "--nbval-current-env",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        str(done),
+    ]
+    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert again.returncode == 0, again.stdout[-3000:]

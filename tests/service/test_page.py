@@ -120,6 +120,7 @@ def test_openapi_names_every_field_error_and_an_example(running):
     form, several = fields_of("/api/enroll"), fields_of("/api/enroll/multiple")
     assert set(form) == {
         "name", "cnic", "file", "use_augmentation", "use_sd_augmentation", "sd_num_angles", "preview_id", "accepted",
+        "consent_purpose", "legal_basis", "consent_reference", "retention_days",
     }  # fmt: skip
     several = paths["/api/enroll/multiple"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"][
         "properties"

@@ -18,8 +18,8 @@ ENROLLED = {
     "success": True, "message": "Successfully enrolled Ayesha <b>Khan</b>", "person_id": "1" * 32,
     "embeddings_created": 13,
     "augmentation_breakdown": {"original": 1, "traditional": 9, "stable_diffusion": 3}, "sd_generation_time": 12.34,
-    "quality_scores": {"average": 0.9, "min": 0.8, "max": 1.0}, "rejected": [], "degraded": None, "bundle": {},
-    "duplicates": [], "request_id": "r",
+    "quality_scores": {"average": 0.9, "min": 0.8, "max": 1.0}, "rejected": [], "warnings": [], "degraded": None,
+    "bundle": {}, "duplicates": [], "request_id": "r",
 }  # fmt: skip
 
 
@@ -135,11 +135,51 @@ def test_enrolling_without_sd(run):
     assert seen["loadingOverlay"]["hidden"] and not seen["enrolButton"]["disabled"]
 
 
+def test_terms_are_sent_and_what_is_to_be_known_is_said_in_words(run):
+    terms = [["set", "consentPurpose", {"value": "access "}], ["set", "legalBasis", {"value": "consent"}]]
+    refused = {"kind": "reviewed", "photo": 0, "reasons": ["rejected_by_reviewer"], "message": None}
+    answer = ENROLLED | {
+        "warnings": [{"photo": 0, "reasons": ["too_dark"]}],
+        "rejected": [refused | {"role": "yaw-45_pitch+00"}, refused | {"role": "less_colour"}],
+        "duplicates": [
+            {"person_id": "p", "similarity": 0.9},
+            *({"person_id": str(n), "similarity": 0.8} for n in "123"),
+        ],
+    }
+    person = {
+        "person_id": "p",
+        "name": "Bilal",
+        "national_id_last4": "1234",
+        "embeddings_created": 1,
+        "created": "2030",
+    }
+    answers = {
+        "POST api/enroll": [200, answer],
+        "GET api/persons": [200, {"persons": [person], "next": None, "total": 1}],
+    }
+    done = run(answers, [*FILL, *terms, ["submit", "enrolForm"]])
+    (sent,) = [r["form"] for r in done["requests"] if r["method"] == "POST"]
+    assert (sent["consent_purpose"], sent["legal_basis"]) == ("access", "consent")
+    assert "consent_reference" not in sent and "retention_days" not in sent
+    notes = done["seen"]["enrolNotes"]["text"]
+    assert "The photo is poor (too dark)" in notes and "right 45 (rejected by reviewer); less colour" in notes
+    assert "enrolled before: \u2068Bilal\u2069 (…1234), 1, 2 and 1 more" in notes
+    assert not done["seen"]["peopleTable"]["hidden"]
+
+
+def test_nobody_to_list_and_nobody_to_compare_with(run):
+    found = {"mode": "1:N", "recogniser": "dlib_resnet", "threshold": 0, "compared": 0, "candidates": []}
+    actions = [["set", "comparePhoto", {"files": ["p"]}], ["submit", "compareForm"]]
+    seen = run({"POST api/compare": [200, found]}, actions)["seen"]
+    assert seen["compareTable"]["hidden"] and seen["compareNote"]["text"] == "Nobody is enrolled who could be compared."
+    assert seen["peopleTable"]["hidden"]
+
+
 @pytest.mark.parametrize("angles", ["3", "5", "7", "10"])
 def test_enrolling_with_sd_shows_progress_and_the_views(run, angles):
     n = int(angles)
     made = {
-        "job_id": "j", "state": "done", "of": n, "generation_s": 12.34, "degraded": None,
+        "job_id": "j", "state": "done", "of": n, "generation_s": 12.34, "degraded": None, "warnings": [],
         "previews": [view(i, accepted=i != 1) for i in range(n)],
     }  # fmt: skip
     answers = {
@@ -175,7 +215,14 @@ def test_enrolling_with_sd_shows_progress_and_the_views(run, angles):
 
 def test_a_failing_generation_and_a_failing_enrolment_are_said(run):
     def ended(code: str, detail: str) -> dict:
-        job = {"job_id": "j", "of": 5, "generation_s": None, "error": {"code": code, "detail": detail}, "previews": []}
+        job = {
+            "job_id": "j",
+            "of": 5,
+            "generation_s": None,
+            "error": {"code": code, "detail": detail},
+            "warnings": [],
+            "previews": [],
+        }
         answers = {"POST api/previews": [202, {"job_id": "j"}], "GET api/jobs/j": [200, job]}
         return run(answers, with_sd(), [["failed", {}]])["seen"]
 
@@ -184,7 +231,7 @@ def test_a_failing_generation_and_a_failing_enrolment_are_said(run):
     assert not photo["enrolError"]["hidden"] and not photo["sdPreviewModal"]["open"]
     generator = ended("worker_crashed", "the worker was lost")
     assert generator["sdPreviewModal"]["open"] and generator["acceptPreviews"]["disabled"]
-    assert "the original can still be enrolled" in generator["previewNote"]["text"]
+    assert "The original can still be enrolled" in generator["previewNote"]["text"]
     conflict = run({"POST api/enroll": [409, {"detail": "enrolled already"}]}, [*FILL, ["submit", "enrolForm"]])
     assert conflict["seen"]["enrolError"]["text"] == "Failed to enroll person: enrolled already"
     down = run({"POST api/enroll": "down"}, [*FILL, ["submit", "enrolForm"]])

@@ -74,6 +74,9 @@ def test_views_are_made_chosen_and_enrolled(running, photo):
         manifest = json.loads(archive.read("manifest.json"))
     assert manifest["policy"]["review"] == {"accepted": [kept], "of": 3}
     by_reason = [s["reasons"] for s in manifest["samples"] if s["decision"] == "refused"]
+    said = {s["role"]: s["reviewed"] for s in manifest["samples"] if s["origin"] != "captured"}
+    taken, *others = (job["previews"][index]["role"] for index in passed)
+    assert said[taken] == "accepted" and {said[role] for role in others} == {"refused"} and job["warnings"] == []
     assert by_reason.count(["rejected_by_reviewer"]) == len(passed) - 1 and len(by_reason) == 2
     assert enrolled["sd_generation_time"] > 0 and enrolled["quality_scores"]["min"] >= 0.7
     assert running.http.get(f"/api/jobs/{job_id}").status_code == 404, "an enrolled preview is forgotten"

@@ -12,8 +12,8 @@ def test_enrol_list_read_bundle_delete(running, photo):
     assert answer.status_code == 200, answer.text
     enrolled = answer.json()
     assert set(enrolled) == {
-        "success", "message", "person_id", "embeddings_created", "augmentation_breakdown", "rejected", "degraded",
-        "bundle", "duplicates", "request_id",
+        "success", "message", "person_id", "embeddings_created", "augmentation_breakdown", "rejected", "warnings",
+        "degraded", "bundle", "duplicates", "request_id",
     }  # fmt: skip
     assert enrolled["message"] == "Successfully enrolled Ayesha Khan"
     assert enrolled["augmentation_breakdown"] == {"original": 1, "traditional": 0, "stable_diffusion": 0}

@@ -437,10 +437,11 @@ def write_experiment(folder: Path, root: Path, **changes) -> Path:
 def test_a_dry_run_prints_every_cell_and_runs_none(sdaug, tmp_path, root):
     done = sdaug("sweep", write_experiment(tmp_path, root), "--dry-run")
     assert done.code == 0 and "6 cells, 6 to run in 2 kernels" in done.err
-    lines = done.out.splitlines()
+    lines, predicted = (part.splitlines() for part in done.out.split("\n\n"))
     assert len(lines) == 6 == len({line.split()[0] for line in lines})
     wanted = ["astronaut", "seed=0", "levers.precision.dtype=bfloat16", "generation.num_angles=2"]
     assert lines[4].split()[1:] == wanted
+    assert len(predicted) == 7 and all("1 cell, not predicted: the small random" in line for line in predicted[1:])
     assert [p.name for p in tmp_path.iterdir()] == ["tiny.yaml"]
 
 

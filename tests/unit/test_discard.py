@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import precision_recall_curve
 
-from sdaug.evaluation.discard import chart, error_versus_discard, qualities
+from sdaug.evaluation.discard import asked, chart, error_versus_discard, qualities
 
 
 def brute_force(quality, wrong):
@@ -22,6 +23,17 @@ def test_the_curve_is_what_refusing_at_each_threshold_leaves(levels):
     curve = error_versus_discard(quality, wrong)
     assert np.column_stack([curve.discarded, curve.errors]) == pytest.approx(np.array(brute_force(quality, wrong)))
     assert curve.thresholds.tolist() == sorted(set(quality))
+
+
+@pytest.mark.parametrize("levels", [3, 1000])
+def test_the_errors_left_are_scikit_learns_precision(levels):
+    """Of the images at or above a quality, the share that is wrong is the precision of calling them wrong."""
+    generator = np.random.default_rng(levels + 1)
+    quality, wrong = generator.integers(levels, size=200) / levels, generator.random(200) < 0.3
+    precision, _, thresholds = precision_recall_curve(wrong, quality)
+    curve = error_versus_discard(quality, wrong)
+    at = np.searchsorted(curve.thresholds, thresholds)
+    assert len(thresholds) > 2 and curve.errors[at] == pytest.approx(precision[:-1])
 
 
 def test_a_measure_that_knows_is_better_than_one_that_does_not_and_that_than_one_that_lies():
@@ -55,3 +67,19 @@ def test_of_a_sweep_every_raw_image_with_a_face_counts_once():
     (name, (quality, wrong)), *more = qualities(cells, "own", 0.0).items()
     assert (name, quality.tolist(), wrong.tolist(), more) == ("blur", [0.9, 0.2], [False, True], [])
     assert len(chart({"blur": error_versus_discard(quality, wrong)}).axes[0].lines) == 1
+
+
+def test_what_is_asked_for_refuses_no_more_than_one_is_ready_to():
+    quality, wrong = np.arange(10) / 10, np.arange(10) < 3
+    curves = {"blind": error_versus_discard(quality[::-1], wrong), "knows": error_versus_discard(quality, wrong)}
+    rows = asked(curves, refuse=0.25)
+    assert list(rows) == ["knows", "blind"]
+    assert rows["knows"] == {
+        "ask for at least": 0.2, "refused": 0.2, "errors before": 0.3, "errors after": pytest.approx(1 / 8),
+    }  # fmt: skip
+    assert asked(curves, refuse=0.0)["knows"]["refused"] == 0
+
+
+def test_where_there_is_no_error_the_chart_says_so_and_draws_none():
+    figure = chart({"blur": error_versus_discard(np.array([0.1, 0.9]), np.array([False, False]))})
+    assert not figure.axes[0].lines and "no error" in figure.axes[0].texts[0].get_text()

@@ -1,8 +1,10 @@
 """Notebooks in the repository: sources without outputs but for the tour, each with its parameters explained."""
 
+import ast
 import json
 from pathlib import Path
 
+import papermill
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +27,21 @@ def test_the_parameters_are_typed_and_each_has_its_comment(notebook):
     (cell,) = [cell for cell in content["cells"] if "parameters" in cell["metadata"].get("tags", [])]
     starts = [line for line in "".join(cell["source"]).splitlines() if line and line[0] not in " ])}"]
     assert starts and all(": " in line.split("=")[0] and "  # " in line for line in starts), starts
+
+
+def test_papermill_sees_every_parameter_with_its_type(notebook):
+    """It reads neither `float | None` nor what has no type; what it does not see, `-p` warns of and help leaves out."""
+    name, content = notebook
+    (cell,) = [cell for cell in content["cells"] if "parameters" in cell["metadata"].get("tags", [])]
+    written = {node.target.id: ast.unparse(node.annotation) for node in ast.parse("".join(cell["source"])).body}
+    seen = papermill.inspect_notebook(ROOT / "notebooks" / f"{name}.ipynb")
+    assert {key: one["inferred_type_name"] for key, one in seen.items()} == written
+
+
+def test_no_cell_has_the_name_of_another(notebook):
+    _, content = notebook
+    names = [cell["id"] for cell in content["cells"]]
+    assert len(names) == len(set(names))
 
 
 def test_it_begins_with_what_it_is_for(notebook):

@@ -3,10 +3,12 @@
 from datetime import datetime, timezone
 
 import pytest
+from PIL import Image
 
 from sdaug.config import RunSettings
 from sdaug.enrol import reviewed
 from sdaug.enrolment.verify import load_embeddings
+from sdaug.photos import photo_path
 from sdaug.review import EnrolmentForm
 from sdaug.types import Reason
 
@@ -43,6 +45,19 @@ def test_a_click_tells_what_is_wrong_where_the_person_looks(form, root):
     form.generate()
     form._said(form.enrol)
     assert "no/good" in form.grid.children[0].value and not form.out.exists()
+
+
+def test_of_a_folder_one_photo_is_picked(tmp_path):
+    for name, size in (("a", 300), ("b", 400)):
+        with Image.open(photo_path("astronaut")) as photo:
+            photo.convert("RGB").resize((size, size)).save(tmp_path / f"{name}.png")
+    form = EnrolmentForm(RunSettings(backend="warp"), str(tmp_path), "subject-1", tmp_path / "bundle")
+    form.angles.value = 1
+    assert form.photo.pixels.shape[0] == 300 and [name for name, _ in form.pick.options] == ["a", "b"]
+    form.generate()
+    form.pick.value = tmp_path / "b.png"
+    assert form.photo.pixels.shape[0] == 400 and form.record is None and form.grid.children == ()
+    form.close()
 
 
 def test_a_reviewer_cannot_accept_what_the_gate_refused(warp_record):

@@ -20,12 +20,14 @@ for call in calls:
     {trouble}
     strength = call["generation"]["strength"]
     angle = {{"accepted": True, "reasons": [], "similarity": {{"own": 1 - (strength - 0.3) ** 2}}, "measured": None,
-             "requested": {{"yaw_deg": 0, "pitch_deg": 0}}, "raw": None}}
+             "requested": {{"yaw_deg": 0, "pitch_deg": 0}}, "raw": None, "index": 0, "rung": "warp", "latency_s": 1.0}}
     write_json(folder / "result.json", {{
         "schema": "x", "key": call["key"], "setting": call["setting"], "person": call["person"], "seed": 0,
         "status": "finished", "settings": settings | {{"generation": call["generation"]}},
         "latency_s": {{"load": 0, "first_call": strength, "call": [strength]}},
-        "record": {{"angles": [angle], "pack": {{"recognisers": ["own"]}},
+        "device": "a board on a host",
+        "record": {{"angles": [angle], "pack": {{"recognisers": ["own"], "files": {{}}}},
+                   "generator": {{}}, "environment": {{"packages": {{}}}},
                    "memory": {{"resident_peak": 1, "cuda_allocated_peak": None}}}},
     }})
 """

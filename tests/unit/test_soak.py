@@ -1,6 +1,7 @@
 """The long proofs in small, and that they can fail."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -84,3 +85,13 @@ class Here:
 
     def result(self):
         return self.answer
+
+
+def test_every_proof_there_is_can_be_run():
+    files = {path.stem for path in Path(parts.__file__).parent.glob("*.py")}
+    helpers = {"__init__", "__main__", "parts", "faults", "service_server"}
+    source = Path(parts.__file__).read_text(encoding="utf-8")
+    assert {
+        name for name in files - helpers if f"soak.{name} import" not in source and f"import {name}" not in source
+    } == set()
+    assert len(parts.PARTS) >= len(files - helpers)

@@ -367,7 +367,8 @@ def test_a_figure_that_is_not_one_is_refused():
 @pytest.mark.parametrize("people", [0, 1, MIN_PEOPLE - 1])
 def test_of_too_few_people_nothing_is_claimed(people):
     values = np.arange(people, dtype=float) + 1
-    why = f"no claim can be made with {people} people; at least {MIN_PEOPLE} are needed"
+    who = "1 person" if people == 1 else f"{people} people"
+    why = f"no claim can be made with {who}; at least {MIN_PEOPLE} are needed"
     assert mean_estimate(values) == ratio_estimate(values, values) == too_few(people) == NoClaim(people, why)
     assert too_few(MIN_PEOPLE) is None
     kept = share_kept(pairs_of(values, values), "higher")

@@ -25,7 +25,7 @@ def finished(key: str, setting: str, person: str, seed: int) -> dict:
     }  # fmt: skip
     return {
         "schema": "sdaug.cell/2", "key": key, "setting": setting, "person": person, "seed": seed, "status": "finished",
-        "settings": RunSettings(backend="warp").model_dump(mode="json"),
+        "device": "a board on a host", "settings": RunSettings(backend="warp").model_dump(mode="json"),
         "latency_s": {"load": 1.0, "first_call": 2.0, "call": [1.0]},
         "record": {
             "angles": [angle],

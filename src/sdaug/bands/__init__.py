@@ -7,6 +7,7 @@ the head was not turned. Written by `scripts/similarity_bands.py`, which puts th
 import json
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 
@@ -58,13 +59,20 @@ def _along(rows: Rows, angle: float, column: int) -> float:
 
 def find_band(recogniser_sha256: str) -> Band | None:
     """The band of the recogniser whose weight file has this digest, None where nobody measured one."""
+    content = band_file(recogniser_sha256)
+    if content is None:
+        return None
+    rows = {axis: tuple(_row(row) for row in content[axis]) for axis in ("yaw", "pitch")}
+    return Band(rows["yaw"], rows["pitch"], content["near_duplicate"], content["same_person"])
+
+
+def band_file(recogniser_sha256: str) -> dict[str, Any] | None:
+    """The content of that band's file: its rows, and under `provenance` what they were measured on."""
     for path in sorted(files("sdaug.bands").iterdir(), key=lambda entry: entry.name):
-        if not path.name.endswith(".json"):
-            continue
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["recogniser"]["sha256"] == recogniser_sha256:
-            rows = {axis: tuple(_row(row) for row in content[axis]) for axis in ("yaw", "pitch")}
-            return Band(rows["yaw"], rows["pitch"], content["near_duplicate"], content["same_person"])
+        if path.name.endswith(".json"):
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content["recogniser"]["sha256"] == recogniser_sha256:
+                return content
     return None
 
 

@@ -10,7 +10,9 @@ import click
 COMMANDS = {
     "augment": "One photo to images at up to ten poses, with a manifest.",
     "enrol": "Photos of one person to an enrolment bundle.",
+    "enrol-folder": "A folder of people to a bundle each, here or on several machines.",
     "verify": "Check an enrolment bundle.",
+    "export": "An enrolment bundle for another program.",
     "sweep": "Run an experiment file, resuming what is unfinished.",
     "report": "One self-contained HTML page about a sweep.",
     "evaluate": "Is the view right?",
@@ -33,7 +35,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        return importlib.import_module(f"sdaug.cli.{cmd_name}").command
+        return importlib.import_module(f"sdaug.cli.{cmd_name.replace('-', '_')}").command
 
     def invoke(self, ctx: click.Context) -> Any:
         """A disk or path that says no ends the command with its message, not with a traceback."""

@@ -7,6 +7,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from sdaug.cli.bundle_options import bundle_key
 from sdaug.cli.options import (
     chosen_face,
     cohort_option,
@@ -21,9 +22,18 @@ from sdaug.cli.options import (
 @click.command()
 @click.argument("photos", nargs=-1, required=True, metavar="PHOTO...")
 @click.option("--subject", required=True, help="Opaque id of the person: never a name or a national id.")
-@click.option("--out", required=True, help="Folder of the bundle.")
+@click.option("--out", required=True, help="Folder of the bundle; a name that ends in .zip is a zip.")
 @click.option("--chosen", type=click.Path(exists=True, dir_okay=False), help="A sweep's chosen.json: use its settings.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier bundle at OUT.")
+@click.option("--consent", type=click.Path(exists=True, dir_okay=False), help="JSON file: purpose, legal_basis, "
+              "and where known reference, time, controller.")  # fmt: skip
+@click.option("--retention-until", default=None, help="ISO 8601 day or time after which the bundle must be deleted.")
+@click.option("--label", default=None, help="A name for people to read; by default none is stored.")
+@click.option("--evaluation", type=click.Path(exists=True, dir_okay=False),
+              help="Report of `sdaug evaluate gain --json`, whose gist is stored.")  # fmt: skip
+@click.option("--images/--no-images", "include_images", default=True, show_default=True, help="Keep the pixels.")
+@click.option("--sign-with", type=click.Path(exists=True, dir_okay=False), help="PEM file of an Ed25519 private key.")
+@click.option("--encrypt", is_flag=True, help="One encrypted file (AES-256-GCM), key in SDAUG_BUNDLE_KEY.")
 @generation_options
 @cohort_option
 @click.option("--json", "as_json", is_flag=True, help="Print figures as JSON.")
@@ -33,6 +43,13 @@ def command(
     out: str,
     chosen: str | None,
     overwrite: bool,
+    consent: str | None,
+    retention_until: str | None,
+    label: str | None,
+    evaluation: str | None,
+    include_images: bool,
+    sign_with: str | None,
+    encrypt: bool,
     cohort: str | None,
     as_json: bool,
     **options: Any,
@@ -40,7 +57,9 @@ def command(
     """Enrol one person from PHOTO...: the photos, the accepted images, their vectors, all of it verified."""
     from sdaug.config import RunSettings
     from sdaug.enrol import enrol
-    from sdaug.enrolment.verify import verify_bundle
+    from sdaug.enrolment.signing import public_of
+    from sdaug.enrolment.terms import Terms
+    from sdaug.enrolment.verify import Expected, verify_bundle
 
     settings = run_settings(options)
     if chosen is not None:
@@ -55,12 +74,49 @@ def command(
             settings = RunSettings(**choice["settings"])
         except (ValueError, KeyError, TypeError) as error:
             raise click.UsageError(f"{chosen} is not a sweep's choice: {error}") from error
+    terms = Terms(
+        consent=None if consent is None else _json(consent, "--consent"),
+        retention_until=retention_until,
+        label=label,
+        evaluation=None if evaluation is None else Path(evaluation).read_bytes(),
+        include_images=include_images,
+        sign_with=_private_key(sign_with),
+        key=_encryption_key(encrypt),
+    )
     which = chosen_face(options["which"])
     sources = [open_photo(name) for name in photos]
     folder = out_folder(out)
     with exit_status(", ".join(photos), ValueError, FileExistsError):
         others = None if cohort is None else Path(cohort)
-        enrol(sources, subject, folder, settings, face=which, cohort=others, overwrite=overwrite)
-    report = verify_bundle(folder)
+        enrol(sources, subject, folder, settings, face=which, cohort=others, terms=terms, overwrite=overwrite)
+    own = terms.sign_with and public_of(terms.sign_with)
+    report = verify_bundle(folder, expected=Expected(public_key=own, key=terms.key))
     figures = {"rows": report.rows, "dim": report.dim, "recogniser": report.recogniser, "by_origin": report.by_origin}
     click.echo(json.dumps(figures) if as_json else f"{report.rows} vectors in {out}: {report.by_origin}")
+
+
+def _json(name: str, option: str) -> Any:
+    from sdaug.enrolment.layout import strict_json
+
+    try:
+        return strict_json(Path(name).read_bytes())
+    except ValueError as error:
+        raise click.BadParameter(f"{name}: {error}", param_hint=option) from error
+
+
+def _private_key(name: str | None) -> bytes | None:
+    from sdaug.enrolment.signing import SigningKeyError, read_private_key
+
+    try:
+        return None if name is None else read_private_key(Path(name))
+    except SigningKeyError as error:
+        raise click.BadParameter(str(error), param_hint="--sign-with") from error
+
+
+def _encryption_key(encrypt: bool) -> bytes | None:
+    if not encrypt:
+        return None
+    key = bundle_key()
+    if key is None:
+        raise click.UsageError("--encrypt needs a key in the environment: SDAUG_BUNDLE_KEY, 32 bytes as base64")
+    return key

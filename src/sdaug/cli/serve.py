@@ -6,7 +6,7 @@ import click
 
 from sdaug.cli.keys import data_option, database_option, service_settings
 from sdaug.cli.options import pack_option
-from sdaug.config import DEFAULT_MODEL
+from sdaug.config import DEFAULT_MODEL, nearest
 from sdaug.recipes import RECIPES
 
 
@@ -39,6 +39,13 @@ from sdaug.recipes import RECIPES
     default=None,
     help="Days after which a person is deleted. Unset: kept until deleted.",
 )
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="How much one client, request or queue may take, such as face_queue=64; once for each. docs/api.md",
+)
 @click.option("--behind-https", is_flag=True, help="The page is reached by https: its cookie never goes without.")
 def command(
     host: str,
@@ -52,6 +59,7 @@ def command(
     recipe: str | None,
     steps: int | None,
     retention_days: int | None,
+    limits: tuple[str, ...],
     behind_https: bool,
 ) -> None:  # fmt: skip
     """Serve the enrolment API and its admin page.
@@ -80,7 +88,7 @@ def command(
     }
     settings = service_settings(
         data, database_url, host=host, port=port, hosts=hosts, run=run, retention_days=retention_days,
-        secure_cookie=behind_https,
+        secure_cookie=behind_https, limits=_limits(limits),
     )  # fmt: skip
     try:
         app = create_app(settings)
@@ -103,3 +111,23 @@ def command(
         timeout_graceful_shutdown=5,  # somebody may be listening to events
         proxy_headers=behind_https,  # without a proxy in front, whoever asks could call himself anything
     )
+
+
+def _limits(given: tuple[str, ...]) -> dict[str, object]:
+    """The limits that `--limit NAME=VALUE` changes."""
+    from pydantic import ValidationError
+
+    from sdaug.service.settings import Limits
+
+    changed = {}
+    for text in given:
+        name, _, value = text.partition("=")
+        if name not in Limits.model_fields:
+            raise click.UsageError(f"--limit: unknown limit {name!r}; {nearest(name, list(Limits.model_fields))}")
+        changed[name] = value
+    try:
+        checked = Limits.model_validate(changed)
+    except ValidationError as error:
+        wrong = "; ".join(f"{e['loc'][0]}={e['input']}: {e['msg']}" for e in error.errors())
+        raise click.UsageError(f"--limit: {wrong}") from error
+    return {name: getattr(checked, name) for name in changed}

@@ -1,55 +1,56 @@
 """`sdaug sweep`"""
 
 import json
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 from tqdm import tqdm
 
+from sdaug.cli.executor_options import chosen_executor, executor_options
 from sdaug.cli.options import out_folder
 
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 @click.option("--out", default=None, help="Folder of the results.  [default: build/EXPERIMENT]")
-@click.option("--dry-run", is_flag=True, help="Print the cells and stop.")
-@click.option(
-    "--executor",
-    "executor_name",
-    type=click.Choice(("serial", "loky", "dask")),
-    default="serial",
-    show_default=True,
-    help="Where kernels run: one after the other, several here, or on the workers of a Dask scheduler.",
-)
-@click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help="Kernels at once, of loky.")
-@click.option("--scheduler", default=None, help="Address of the Dask scheduler; every worker must see --out.")
-@click.option("--resource", multiple=True, help="What each kernel takes of a Dask worker, for example GPU=1.")
-@click.option("--tracking-uri", default=None, help="MLflow server to log to.  [default: mlruns/mlflow.db here]")
-@click.option("--confirm-above", type=int, default=200, show_default=True, help="More cells than this want --yes.")
+@click.option("--dry-run", is_flag=True, help="Print the cells, their predicted time and memory, and stop.")
+@click.option("--device", default=None,
+              help="Whose predictions --dry-run prints, as `sdaug plan` names it.  [default: this computer]",
+)  # fmt: skip
+@executor_options
+@click.option("--tracking-uri", default=None,
+              help="MLflow server, http://HOST:PORT, that every worker logs to.  [default: mlruns/mlflow.db here]",
+)  # fmt: skip
+@click.option("--confirm-above", type=int, default=200, show_default=True, help="More cells than this want a yes.")
 @click.option("--yes", is_flag=True, help="Run however many cells there are.")
 @click.option("--json", "as_json", is_flag=True, help="Print figures as JSON.")
 def command(
     file: str,
     out: str | None,
     dry_run: bool,
-    executor_name: str,
-    jobs: int,
-    scheduler: str | None,
-    resource: tuple[str, ...],
+    device: str | None,
     tracking_uri: str | None,
     confirm_above: int,
     yes: bool,
     as_json: bool,
+    **where: Any,
 ) -> None:
     """Run the experiment in FILE; what is finished is never run twice. Exit status 1 if a cell failed."""
-    from sdaug.executors import executor
+    from sdaug.executors import NoWorkers
     from sdaug.experiment import ExperimentError, load_experiment
     from sdaug.search import run_search
-    from sdaug.sweep import describe, finish, groups, run_sweep, unfinished
+    from sdaug.sweep import describe, finish, groups, log_early, run_sweep, unfinished
+    from sdaug.tracking import check_store
 
     try:
-        where = executor(executor_name, scheduler=scheduler, jobs=jobs, resources=_resources(resource))
         experiment, cells = load_experiment(file)
+        gpu = any(cell.settings.model.device.startswith("cuda") for cell in cells if cell.settings.backend != "warp")
+        executor = chosen_executor(**where, gpu=gpu)
     except ValueError as error:  # ExperimentError is one
         raise click.UsageError(str(error)) from error
     folder = out_folder(out or f"build/{experiment.experiment}")
@@ -59,29 +60,33 @@ def command(
     else:
         click.echo(f"{len(cells)} cells, {len(todo)} to run in {len(groups(todo))} kernels", err=True)
     if dry_run:
-        for cell in cells:
-            varied = " ".join(f"{name}={value}" for name, value in cell.varied.items())
-            click.echo(f"{cell.key}  {cell.person.name} seed={cell.settings.generation.seed} {varied}".rstrip())
+        _dry_run(cells, todo, experiment.repeats, device, as_json)
         return
     if len(todo) > confirm_above and not yes:
-        raise click.UsageError(f"{len(todo)} cells are more than {confirm_above}; --yes runs them")
-    with tqdm(total=len(todo), desc="cells", unit="cell", disable=None) as bar:
+        if not sys.stdin.isatty():
+            raise click.UsageError(f"{len(todo)} cells are more than {confirm_above}; --yes runs them")
+        click.confirm(f"{len(todo)} cells are more than {confirm_above}; run them?", abort=True)
+    try:
+        if tracking_uri is not None:
+            check_store(tracking_uri)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    parent = log_early(experiment, cells, folder, Path.cwd(), tracking_uri)
+    try:
+        with tqdm(total=len(todo), desc="cells", unit="cell", disable=None) as bar, _counted(bar, todo, folder):
 
-        def show(done: int, total: int, what: str) -> None:
-            bar.set_postfix_str(what)
-            bar.update(done - bar.n)
+            def show(done: int, total: int, what: str) -> None:
+                bar.set_postfix_str(what)
+                if experiment.search is not None:
+                    bar.total, bar.unit = total, "trial"
+                    bar.update(done - bar.n)
 
-        def show_trial(done: int, total: int, what: str) -> None:
-            bar.total, bar.unit = total, "trial"
-            show(done, total, what)
-
-        try:
             if experiment.search is not None:
-                cells, outcome = run_search(experiment, folder, show_trial, where)
+                cells, outcome = run_search(experiment, folder, show, executor)
             else:
-                outcome = run_sweep(experiment, cells, folder, show, where)
-        except ExperimentError as error:
-            raise click.UsageError(str(error)) from error
+                outcome = run_sweep(experiment, cells, folder, show, executor, parent)
+    except (ExperimentError, NoWorkers) as error:
+        raise click.UsageError(str(error)) from error
     choice = finish(experiment, outcome, folder, Path.cwd(), tracking_uri)
     statuses = [result["status"] for result in outcome.results]
     figures = {status: statuses.count(status) for status in ("finished", "failed", "skipped")}
@@ -97,13 +102,65 @@ def command(
         raise click.exceptions.Exit(1)
 
 
-def _resources(given: tuple[str, ...]) -> dict[str, float]:
-    """`GPU=1` and the like as Dask takes them; raises ValueError."""
-    found = {}
-    for text in given:
-        name, _, amount = text.partition("=")
+def _dry_run(cells: Any, todo: Any, repeats: int, device: str | None, as_json: bool) -> None:
+    """Every cell, then what those still to run are predicted to take."""
+    from sdaug.planning.sweeps import forecast
+
+    rows = [
+        {"key": cell.key, "person": cell.person.name, "seed": cell.settings.generation.seed, "varied": cell.varied}
+        for cell in cells
+    ]
+    for row in () if as_json else rows:
+        varied = " ".join(f"{name}={value}" for name, value in row["varied"].items())
+        click.echo(f"{row['key']}  {row['person']} seed={row['seed']} {varied}".rstrip())
+    with tqdm(desc="predicting", unit="setting", disable=None, leave=False) as bar:
+
+        def show(what: str, done: int, total: int) -> None:
+            bar.set_postfix_str(what)
+            bar.total = total
+            bar.update(done - bar.n)
+
         try:
-            found[name] = float(amount)
+            found = forecast(todo, repeats, device, show)
         except ValueError as error:
-            raise ValueError(f"--resource {text!r}; expected a name and a number, for example GPU=1") from error
-    return found
+            raise click.UsageError(str(error)) from error
+    if as_json:
+        click.echo(json.dumps({"cells": rows, "to_run": len(todo), "predicted": found.report()}, indent=2))
+    elif todo:
+        click.echo(f"\n{found.text()}")
+
+
+@contextmanager
+def _counted(bar: Any, todo: Any, folder: Path) -> Iterator[None]:
+    """The bar moved by the results that come, wherever they are made: a kernel is many cells, and time left is told
+    from each of them."""
+    from sdaug.run import RESULT
+
+    def written(key: str) -> int | None:
+        try:
+            return (folder / "cells" / key / RESULT).stat().st_mtime_ns
+        except FileNotFoundError:
+            return None
+
+    before = {cell.key: written(cell.key) for cell in todo}  # of an earlier failure, which is taken away
+    over = threading.Event()
+
+    def count() -> None:
+        done = sum(written(key) not in (None, earlier) for key, earlier in before.items())
+        bar.update(done - bar.n)
+
+    def watch() -> None:
+        while not over.wait(1):
+            count()
+
+    if bar.disable or not before:
+        yield
+        return
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+        count()

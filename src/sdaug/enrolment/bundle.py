@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from sdaug.enrolment.folder import check_target, write_folder
+from sdaug.enrolment.coverage import coverage, pose_map
+from sdaug.enrolment.facts import evaluation_facts
 from sdaug.enrolment.layout import (
     EMBEDDINGS,
     MANIFEST,
+    SIGNATURE,
     SUMS,
     canonical_json,
     digest,
@@ -18,10 +20,13 @@ from sdaug.enrolment.layout import (
     sums_text,
     tensor_bytes,
 )
-from sdaug.enrolment.manifest import FileFact, Header, Manifest, coverage, parse
+from sdaug.enrolment.manifest import FileFact, Header, Manifest, parse
 from sdaug.enrolment.marking import decode_png, encode_png
-from sdaug.enrolment.sample import Origin, SampleFacts, SampleRecord
-from sdaug.enrolment.verify import check_files, check_vectors
+from sdaug.enrolment.sample import Decision, Origin, SampleFacts, SampleRecord
+from sdaug.enrolment.signing import fingerprint, public_of, signature
+from sdaug.enrolment.store import check_free, publish
+from sdaug.enrolment.terms import NO_TERMS, Terms, person_facts
+from sdaug.enrolment.verify import Expected, check_files, check_vectors
 from sdaug.types import Pose, QualityScore, Reason, Rung
 
 Embed = Callable[[np.ndarray], np.ndarray | None]
@@ -37,6 +42,8 @@ class BundleSample:
     image: (H, W, 3) uint8 RGB; needed if accepted, not stored if refused.
     parent_sha256: digest of the photo it was made from; for a captured sample, of the photo file itself.
     rung: what made it, None for a photo. degraded: why each better rung was left. reasons: why it was refused.
+    rules, checks, not_evaluated: the reasons of each acceptance rule, the figures compared (None = not measured), and
+    the checks that could not be made. reviewed, reviewed_at: what a person said of it, and when (ISO 8601 with zone).
     """
 
     origin: Origin
@@ -51,10 +58,15 @@ class BundleSample:
     quality: dict[str, QualityScore] = field(default_factory=dict)
     reasons: tuple[str, ...] = ()
     degraded: tuple[str, ...] = ()
+    rules: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    checks: dict[str, float | None] = field(default_factory=dict)
+    not_evaluated: tuple[str, ...] = ()
+    reviewed: Decision | None = None
+    reviewed_at: str | None = None
 
 
 def write_bundle(
-    folder: Path,
+    path: Path,
     *,
     subject: str,
     samples: Sequence[BundleSample],
@@ -65,48 +77,54 @@ def write_bundle(
     policy: dict[str, Any],
     tool: dict[str, Any],
     created: str,
-    consent: dict[str, Any] | None = None,
-    retention_until: str | None = None,
     config_hash: str | None = None,
-    include_images: bool = True,
+    terms: Terms = NO_TERMS,
     overwrite: bool = False,
 ) -> Path:
-    """Write the bundle folder and return its path. Same arguments and libraries, same bytes.
+    """Write the bundle and return its path: a folder, a zip if the name ends so, an encrypted file if the terms hold a
+    key. Same arguments and libraries, same bytes.
 
     subject: opaque id, 1 to 128 printable characters without path separators; never a name or national id.
     recogniser: `name`, `sha256` of its model file, `dim`, `metric` ("cosine": `embed` returns unit norm, 1 +- 2e-4;
     "euclidean": raw vectors, finite and not zero). detector: `name`. generator and tool: `name`, `version`. All four
-    may hold more. created: ISO 8601 with zone. retention_until: ISO 8601 day or time.
+    may hold more. created: ISO 8601 with zone.
 
     A sample that `embed` returns None for is listed as refused, reason "face_not_found". ValueError, with nothing
-    written, for bad arguments or when no captured sample is left; FileExistsError when `folder` holds anything but
+    written, for bad arguments or when no captured sample is left; FileExistsError when `path` is anything but
     (with `overwrite`) a bundle.
     """
-    check_target(Path(folder), overwrite)
+    check_free(Path(path), terms.key, overwrite)
     header = parse(
         Header,
         canonical_json(
             {
-                "subject": subject,
-                "created": created,
+                **person_facts(subject, created, terms),
                 "tool": tool,
                 "config_hash": config_hash,
                 "recogniser": {"normalised": recogniser.get("metric") == "cosine", **recogniser},
                 "detector": detector,
                 "generator": generator,
                 "policy": policy,
-                "consent": consent,
-                "retention_until": retention_until,
+                "evaluation": terms.evaluation and evaluation_facts(terms.evaluation, str(recogniser.get("name"))),
+                "signer": terms.sign_with and fingerprint(public_of(terms.sign_with)),
             }
         ),
     )
-    return write_folder(Path(folder), bundle_files(header, samples, embed, include_images), overwrite)
+    files = bundle_files(header, samples, embed, terms.include_images, terms.sign_with)
+    return publish(Path(path), files, terms.key, overwrite)
 
 
 def bundle_files(
-    header: Header, samples: Sequence[BundleSample], embed: Embed, include_images: bool = True
+    header: Header,
+    samples: Sequence[BundleSample],
+    embed: Embed,
+    include_images: bool = True,
+    sign_with: bytes | None = None,
 ) -> dict[str, bytes]:
-    """Every file of the bundle by its path in it: what a folder or an archive then holds. Already verified."""
+    """Every file of the bundle by its path in it: what a folder or an archive then holds. Already verified.
+
+    sign_with: the private key (32 bytes) of the signer that the header names, None where it names none.
+    """
     facts = [_facts(index, sample) for index, sample in enumerate(samples)]
     if not any(s.accepted and s.origin == "captured" for s in samples):
         raise ValueError("no captured sample is accepted; an enrolment rests on at least one real photo")
@@ -134,15 +152,19 @@ def bundle_files(
 
     files[EMBEDDINGS] = tensor_bytes(np.stack(rows), header.tensor_facts())
     head = dict(header)
+    points = coverage(records)
     content = {
         "schema": head.pop("format"),
         "samples": tuple(records),
-        "pose_coverage": coverage(tuple(records)),
+        "pose_coverage": points,
+        "pose_map": pose_map(points),
         "files": {path: FileFact(sha256=digest(data), size=len(data)) for path, data in files.items()},
     }
     files[MANIFEST] = Manifest.model_validate(head | content).to_bytes()
+    if sign_with is not None:
+        files[SIGNATURE] = signature(sign_with, files[MANIFEST])
     files[SUMS] = sums_text({path: digest(data) for path, data in files.items()})
-    check_files(files)
+    check_files(files, expected=Expected(public_key=sign_with and public_of(sign_with)))
     return files
 
 
@@ -155,6 +177,7 @@ def _facts(index: int, sample: BundleSample) -> SampleFacts:
         raw = {key: value for key, value in vars(sample).items() if key not in ("image", "accepted")}
         for key in ("requested", "measured"):
             raw[key] = raw[key] and {name: float(angle) for name, angle in asdict(raw[key]).items()}
+        raw["checks"] = {n: None if v is None else round(float(v), 6) for n, v in sample.checks.items()}
         raw["similarity"] = {name: float(score) for name, score in sample.similarity.items()}
         raw["quality"] = {n: {"raw": float(q.raw), "scalar": float(q.scalar)} for n, q in sample.quality.items()}
         return parse(SampleFacts, canonical_json(raw))

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from sdaug.enrolment.layout import IMAGES, MANIFEST, SCHEMA, SUMS, strict_json
+from sdaug.enrolment.layout import IMAGES, MANIFEST, SCHEMA, SIGNATURE, SUMS, strict_json
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
 
@@ -27,7 +27,7 @@ def check_target(folder: Path, overwrite: bool) -> None:
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
         raise FileExistsError(f"{folder} is not a bundle ({MANIFEST} has another schema); it is left alone")
     known = manifest.get("files")
-    known = {MANIFEST, SUMS, *(known if isinstance(known, dict) else ())}
+    known = {MANIFEST, SUMS, SIGNATURE, *(known if isinstance(known, dict) else ())}
     strangers = sorted({p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir()} - known)
     if strangers:
         raise FileExistsError(f"{folder} holds {strangers}, which its manifest does not list; it is left alone")

@@ -3,7 +3,9 @@ or an encrypted blob can hold the same `dict[path, bytes]`."""
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ SCHEMA = "sdaug.enrolment/1"
 MANIFEST = "manifest.json"
 EMBEDDINGS = "embeddings.safetensors"
 SUMS = "SHA256SUMS"
+SIGNATURE = "manifest.sig"
 IMAGES = "images"
 
 
@@ -27,6 +30,18 @@ def image_path(row: int, role: str) -> str:
     'images/03-yaw+45_pitch+00.png'
     """
     return f"{IMAGES}/{row:02d}-{role}.png"
+
+
+def zoned_time(value: str) -> str:
+    """`value`, or ValueError unless it is an ISO 8601 time to the second, with a zone.
+
+    >>> zoned_time("2030-01-31T12:00:00Z")
+    '2030-01-31T12:00:00Z'
+    """
+    if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)", value, re.ASCII):
+        raise ValueError(f"{value!r} is not an ISO 8601 time with zone, such as '2030-01-31T12:00:00Z'")
+    datetime.fromisoformat(value.replace("Z", "+00:00"))
+    return value
 
 
 def canonical_json(value: Any) -> bytes:

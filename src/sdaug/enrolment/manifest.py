@@ -1,13 +1,13 @@
 """What `manifest.json` holds and what must agree inside it. The writer and the verifier share this one definition."""
 
 import re
-from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from sdaug.enrolment.layout import EMBEDDINGS, SCHEMA, canonical_json, strict_json
-from sdaug.enrolment.sample import Origin, Record, SampleRecord, Sha256, Text
+from sdaug.enrolment.coverage import Coverage, PoseMap, coverage, pose_map
+from sdaug.enrolment.layout import EMBEDDINGS, SCHEMA, canonical_json, strict_json, zoned_time
+from sdaug.enrolment.sample import Record, SampleRecord, Sha256, Text, Time
 
 
 def _subject(value: str) -> str:
@@ -21,15 +21,14 @@ def _subject(value: str) -> str:
     return value
 
 
-def _time(value: str) -> str:
-    if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)", value, re.ASCII):
-        raise ValueError(f"{value!r} is not an ISO 8601 time with zone, such as '2030-01-31T12:00:00Z'")
-    datetime.fromisoformat(value.replace("Z", "+00:00"))
+def _printable(value: str) -> str:
+    if not value.isprintable() or value != value.strip():
+        raise ValueError(f"{value!r} must be printable text without space at either end")
     return value
 
 
 def _day_or_time(value: str) -> str:
-    _time(f"{value}T00:00:00Z" if re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII) else value)
+    zoned_time(f"{value}T00:00:00Z" if re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII) else value)
     return value
 
 
@@ -59,10 +58,15 @@ class Recogniser(Part):
         return self
 
 
-class Coverage(Record):
-    yaw_deg: float
-    pitch_deg: float
-    origin: Origin
+class Consent(Record):
+    """On what ground the person is enrolled. reference: where the consent is kept, not its text. time: when it was
+    given. controller: who answers for the data."""
+
+    purpose: Text
+    legal_basis: Text
+    reference: Text | None = None
+    time: Time | None = None
+    controller: Text | None = None
 
 
 class FileFact(Record):
@@ -70,27 +74,35 @@ class FileFact(Record):
     size: Annotated[int, Field(ge=0)]
 
 
-class Header(Record):
+class Person(Record):
+    """Who is enrolled, when, on what ground and for how long."""
+
+    subject: Annotated[str, AfterValidator(_subject)]
+    label: Annotated[Text, AfterValidator(_printable)] | None = None
+    created: Time
+    consent: Consent | None
+    retention_until: Annotated[str, AfterValidator(_day_or_time)] | None
+
+    @model_validator(mode="after")
+    def _order(self) -> "Person":
+        if self.retention_until is not None and self.retention_until[:10] < self.created[:10]:
+            raise ValueError(f"retention_until {self.retention_until} lies before created {self.created}")
+        return self
+
+
+class Header(Person):
     """Who, when, by what and under which rules: everything but the samples."""
 
     format: Literal["sdaug.enrolment/1"] = Field(SCHEMA, alias="schema")
-    subject: Annotated[str, AfterValidator(_subject)]
-    created: Annotated[str, AfterValidator(_time)]
     tool: VersionedPart
     config_hash: Text | None
     recogniser: Recogniser
     detector: Part
     generator: VersionedPart
     policy: dict[str, Any]
-    consent: dict[str, Any] | None
-    retention_until: Annotated[str, AfterValidator(_day_or_time)] | None
+    evaluation: dict[str, Any] | None = None
     pose_convention: Literal["ISO/IEC 39794-5"] = "ISO/IEC 39794-5"
-
-    @model_validator(mode="after")
-    def _order(self) -> "Header":
-        if self.retention_until is not None and self.retention_until[:10] < self.created[:10]:
-            raise ValueError(f"retention_until {self.retention_until} lies before created {self.created}")
-        return self
+    signer: Sha256 | None = None
 
     def tensor_facts(self) -> dict[str, str]:
         """What the tensor file repeats, so that vectors parted from their manifest still say whose they are."""
@@ -103,6 +115,7 @@ class Manifest(Header):
 
     samples: tuple[SampleRecord, ...]
     pose_coverage: tuple[Coverage, ...]
+    pose_map: PoseMap
     files: dict[str, FileFact]
 
     @property
@@ -124,6 +137,8 @@ class Manifest(Header):
             faults.append(f"samples {orphans} come from a photo that is not among the captured samples")
         if self.pose_coverage != coverage(self.samples):
             faults.append("pose_coverage is not the measured poses of the accepted samples")
+        if self.pose_map != pose_map(self.pose_coverage):
+            faults.append("pose_map is not the map of pose_coverage")
         images = {s.image: s.image_sha256 for s in self.accepted if s.image is not None}
         for path in sorted(set(self.files) ^ {EMBEDDINGS, *images}):
             faults.append(f"files {'lists' if path in self.files else 'lacks'} {path!r}, unlike the samples")
@@ -137,15 +152,6 @@ class Manifest(Header):
     def to_bytes(self) -> bytes:
         """The canonical bytes of `manifest.json`."""
         return canonical_json(self.model_dump(mode="json", by_alias=True))
-
-
-def coverage(samples: tuple[SampleRecord, ...]) -> tuple[Coverage, ...]:
-    """Where the accepted samples look, as measured; one whose pose could not be measured is left out."""
-    return tuple(
-        Coverage(yaw_deg=s.measured.yaw_deg, pitch_deg=s.measured.pitch_deg, origin=s.origin)
-        for s in samples
-        if s.row is not None and s.measured is not None
-    )
 
 
 RecordT = TypeVar("RecordT", bound=BaseModel)

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from sdaug.config import Config
-from sdaug.enrolment.layout import image_path
+from sdaug.enrolment.layout import image_path, zoned_time
 from sdaug.types import Pose, QualityScore, Reason, Rung
 
 Origin = Literal["captured", "classical", "generated"]
@@ -13,6 +13,8 @@ Origin = Literal["captured", "classical", "generated"]
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Text = Annotated[str, StringConstraints(min_length=1)]
+Time = Annotated[str, AfterValidator(zoned_time)]
+Decision = Literal["accepted", "refused"]
 
 
 class Record(Config):
@@ -22,7 +24,11 @@ class Record(Config):
 
 
 class SampleFacts(Record):
-    """What is known of a sample before its stored bytes are embedded."""
+    """What is known of a sample before its stored bytes are embedded.
+
+    rules: the reasons each acceptance rule has, whichever decided. checks: the figures they compared, None = not
+    measured. not_evaluated: the checks that could not be made. reviewed, reviewed_at: what a person said, and when.
+    """
 
     role: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_+-]{0,63}$")]
     origin: Origin
@@ -34,12 +40,17 @@ class SampleFacts(Record):
     similarity: dict[str, float]
     quality: dict[str, QualityScore]
     reasons: tuple[Reason, ...]
+    rules: dict[str, tuple[Reason, ...]]
+    checks: dict[str, float | None]
+    not_evaluated: tuple[str, ...]
+    reviewed: Decision | None
+    reviewed_at: Time | None
 
 
 class SampleRecord(SampleFacts):
     """One sample as the manifest lists it. `row` of the embeddings, or None for a refused one, which has no pixels."""
 
-    decision: Literal["accepted", "refused"]
+    decision: Decision
     synthetic: bool
     row: Annotated[int, Field(ge=0)] | None
     image_sha256: Sha256 | None
@@ -49,6 +60,10 @@ class SampleRecord(SampleFacts):
     def _agrees(self) -> "SampleRecord":
         if self.synthetic != (self.origin != "captured"):
             raise ValueError(f"synthetic is {self.synthetic} for origin {self.origin!r}")
+        if (self.reviewed is None) != (self.reviewed_at is None):
+            raise ValueError(f"reviewed is {self.reviewed!r}, but reviewed_at is {self.reviewed_at!r}")
+        if self.reviewed == "refused" and self.decision == "accepted":
+            raise ValueError("a sample that its reviewer refused is not accepted")
         if self.decision == "refused":
             if self.row is not None or self.image is not None or self.image_sha256 is not None:
                 raise ValueError("a refused sample has no row, no image and no image digest")

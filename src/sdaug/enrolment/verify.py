@@ -1,16 +1,17 @@
 """Is this bundle whole, unchanged and fit for this recogniser? Everything that is wrong is said at once."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from sdaug.enrolment.folder import read_folder
-from sdaug.enrolment.layout import EMBEDDINGS, MANIFEST, SUMS, digest, sums_text, tensor_header
+from sdaug.enrolment.layout import EMBEDDINGS, MANIFEST, SIGNATURE, SUMS, digest, sums_text, tensor_header
 from sdaug.enrolment.manifest import Manifest, parse_manifest
 from sdaug.enrolment.marking import SOURCE_TYPES, decode_png
 from sdaug.enrolment.sample import SampleRecord
+from sdaug.enrolment.signing import signature_faults
+from sdaug.enrolment.store import read_bundle
 
 NORM_TOLERANCE = 2e-4
 """How far a unit vector's norm may lie from 1: float32 rounding over a few hundred dimensions, and no more."""
@@ -26,44 +27,82 @@ class BundleError(ValueError):
 
 @dataclass(frozen=True)
 class BundleReport:
-    """What a verified bundle holds. `by_origin` counts the accepted samples of each origin."""
+    """What a verified bundle holds. by_origin: the accepted samples of each origin. signer: the fingerprint of the key
+    that signed it, None where nobody did."""
 
     subject: str
     rows: int
     dim: int
     recogniser: str
     by_origin: dict[str, int]
+    refused: int
+    signer: str | None
+    retention_until: str | None
 
 
-def verify_bundle(folder: Path, recogniser_sha256: str | None = None) -> BundleReport:
-    """Check a bundle folder against itself and, if given, against the digest of the recogniser that will use it.
+@dataclass(frozen=True)
+class Expected:
+    """What a bundle is held against beside itself.
 
-    Raises BundleError with every fault found. Proves that nothing changed by accident or by a change of one part;
-    whoever can rewrite all parts can only be noticed by a signature.
+    recogniser_sha256: of the recogniser that will use it. public_key: the Ed25519 key (32 bytes) that must have signed
+    it. unverified_signature: whether a signed bundle is taken although nobody gave the key to check it with. key: what
+    opens an encrypted bundle (32 bytes).
     """
-    return report(load_embeddings(folder, recogniser_sha256)[1])
+
+    recogniser_sha256: str | None = None
+    public_key: bytes | None = None
+    unverified_signature: bool = False
+    key: bytes | None = field(default=None, repr=False)
 
 
-def load_embeddings(folder: Path, recogniser_sha256: str | None = None) -> tuple[np.ndarray, Manifest]:
+def verify_bundle(path: Path, recogniser_sha256: str | None = None, expected: Expected | None = None) -> BundleReport:
+    """Check a bundle (folder, zip or encrypted file) against itself and, if given, against the digest of the recogniser
+    that will use it, or all that `expected` holds.
+
+    Raises BundleError with every fault found. Without a public key this proves that nothing changed by accident or by a
+    change of one part; whoever can rewrite all parts is noticed by the signature alone.
+    """
+    return report(load_embeddings(path, recogniser_sha256, expected)[1])
+
+
+def load_embeddings(
+    path: Path, recogniser_sha256: str | None = None, expected: Expected | None = None
+) -> tuple[np.ndarray, Manifest]:
     """Verify (as `verify_bundle`), then the embeddings (N, D) float32 in row order and the manifest.
 
     The bytes that were verified are the bytes that are returned; nothing is read twice.
     """
-    files, faults = read_folder(folder)
-    return check_files(files, recogniser_sha256, faults)
+    files, faults = read_bundle(path, None if expected is None else expected.key)
+    return check_files(files, recogniser_sha256, faults, expected)
 
 
 def report(manifest: Manifest) -> BundleReport:
     """The report of a verified manifest."""
     origins = [s.origin for s in manifest.accepted]
     counts = {origin: origins.count(origin) for origin in ("captured", "classical", "generated")}
-    return BundleReport(manifest.subject, len(origins), manifest.recogniser.dim, manifest.recogniser.name, counts)
+    return BundleReport(
+        subject=manifest.subject,
+        rows=len(origins),
+        dim=manifest.recogniser.dim,
+        recogniser=manifest.recogniser.name,
+        by_origin=counts,
+        refused=len(manifest.samples) - len(origins),
+        signer=manifest.signer,
+        retention_until=manifest.retention_until,
+    )
 
 
 def check_files(
-    files: Mapping[str, bytes], recogniser_sha256: str | None = None, faults: Iterable[str] = ()
+    files: Mapping[str, bytes],
+    recogniser_sha256: str | None = None,
+    faults: Iterable[str] = (),
+    expected: Expected | None = None,
 ) -> tuple[np.ndarray, Manifest]:
     """`load_embeddings` for a bundle held as path to content. faults: what is known to be wrong already."""
+    wanted = expected or Expected()
+    recogniser_sha256 = recogniser_sha256 or wanted.recogniser_sha256
+    if faults and not files:
+        raise BundleError(faults)
     found = list(faults) + [f"{name} is missing" for name in (MANIFEST, SUMS) if name not in files]
     if MANIFEST not in files:
         raise BundleError(found)
@@ -73,9 +112,13 @@ def check_files(
         raise BundleError([*found, f"{MANIFEST}: {error}"]) from error
 
     listed = {path: fact.sha256 for path, fact in manifest.files.items()}
-    found += [f"{path!r} is not listed" for path in sorted(set(files) - set(listed) - {MANIFEST, SUMS})]
+    unlisted = {path: digest(files[path]) for path in (MANIFEST, SIGNATURE) if path in files}
+    found += [f"{path!r} is not listed" for path in sorted(set(files) - set(listed) - set(unlisted) - {SUMS})]
     if SUMS in files:
-        found += _sums_faults(files[SUMS], sums_text(listed | {MANIFEST: digest(files[MANIFEST])}))
+        found += _sums_faults(files[SUMS], sums_text(listed | unlisted))
+    found += signature_faults(
+        manifest.signer, files.get(SIGNATURE), files[MANIFEST], wanted.public_key, wanted.unverified_signature
+    )
 
     intact = set()
     for path, fact in manifest.files.items():

@@ -69,17 +69,36 @@ def qualities(
     return {name: tuple(np.array(column) for column in zip(*rows, strict=True)) for name, rows in found.items()}  # type: ignore[misc]
 
 
+def asked(curves: Mapping[str, Curve], refuse: float) -> dict[str, dict[str, float]]:
+    """By measure, the fewest errors first: the quality to ask for where at most the share `refuse` of images may be
+    refused, how many that refuses, and the errors before and after."""
+    rows = {}
+    for name, curve in curves.items():
+        last = int(np.flatnonzero(curve.discarded <= refuse)[-1])
+        rows[name] = {
+            "ask for at least": float(curve.thresholds[last]),
+            "refused": float(curve.discarded[last]),
+            "errors before": float(curve.errors[0]),
+            "errors after": float(curve.errors[last]),
+        }
+    return dict(sorted(rows.items(), key=lambda item: item[1]["errors after"]))
+
+
 def chart(curves: Mapping[str, Curve]) -> "Figure":
-    """A line a measure."""
+    """A line a measure; in place of it words, where there is no error to be avoided."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 4.6), layout="constrained")
+    figure = Figure(figsize=(8, 4.8), layout="constrained")
     axes = figure.subplots()
-    for name, curve in sorted(curves.items(), key=lambda item: item[1].area):
-        axes.step(curve.discarded, curve.errors, where="post", label=f"{name} ({curve.area:.3f})")
-    axes.set(
-        xlabel="share of images refused, lowest quality first", ylabel="share of errors among the rest", xlim=(0, 1)
-    )
+    axes.set(xlabel="share of images refused, lowest quality first", ylabel="share of errors among the rest")
+    ordered = sorted(curves.items(), key=lambda item: item[1].area)
+    if not any(curve.errors.any() for curve in curves.values()):
+        axes.text(0.5, 0.5, "no error among these images:\nthey cannot tell where the gate should stand", ha="center")
+        return figure
+    for number, (name, curve) in enumerate(ordered):
+        style = ("-", "--", ":")[number // 10 % 3]  # matplotlib has ten colours
+        axes.step(curve.discarded, curve.errors, style, where="post", label=f"{name} ({curve.area:.3f})")
+    axes.set(xlim=(0, 1), ylim=(0, None))
     axes.grid(alpha=0.3)
-    axes.legend(title="measure (mean error up to 30 %)", fontsize=8)
+    figure.legend(title="measure (mean error up to 30 %)", loc="outside right upper", fontsize=8)
     return figure

@@ -6,10 +6,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 APART = {
-    "bench", "cells.py", "charts.py", "cli", "compare.py", "contact.py", "costmodel", "doctor.py", "enrol.py",
-    "enrolment", "evaluation", "evidence.py", "executors.py", "experiment.py", "kernel.py", "models", "planning",
-    "report.py", "results.py", "review.py", "search.py", "service", "setting_faults.py", "soak", "statistics",
-    "sweep.py", "templates", "tracking.py",
+    "bench", "bulk.py", "cells.py", "charts.py", "cli", "compare.py", "contact.py", "costmodel", "doctor.py",
+    "enrol.py", "enrolment", "evaluation", "evidence.py", "executors.py", "experiment.py", "kernel.py", "models",
+    "planning", "report", "results.py", "review.py", "search.py", "service", "setting_faults.py", "shown.py",
+    "soak", "statistics", "sweep.py", "templates", "tracking.py",
 }  # fmt: skip
 """Of the package, what no picture, cost or judgement comes from. Weights have digests of their own."""
 

@@ -1,7 +1,7 @@
 """Face recognisers, one a file: an aligned face in, a vector out, and how two vectors compare."""
 
 from abc import ABC, abstractmethod
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,6 +18,12 @@ class AbstractRecogniser(ABC):
     metric: Literal["cosine", "euclidean"]
     dim: int
     sha256: str
+
+    @property
+    @abstractmethod
+    def preprocessing(self) -> dict[str, Any]:
+        """What is done to a face before the network sees it: `id` (another one gives other vectors), `input_px`,
+        `input_mean`, `input_std` (None where the network does that itself), `colour_order`, `alignment`."""
 
     @abstractmethod
     def embed(self, image: np.ndarray, face: Face) -> np.ndarray:

@@ -21,6 +21,17 @@ class ArcFace(AbstractRecogniser):
         self.dim = int(network.output_shape[-1])
         self.sha256 = file_sha256(network.model_file)
 
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        return {
+            "id": "arcface_five_points/1",
+            "input_px": int(self._network.input_size[0]),
+            "input_mean": float(self._network.input_mean),
+            "input_std": float(self._network.input_std),
+            "colour_order": "RGB",
+            "alignment": "similarity of five points to insightface's 112 px template, bilinear, black beyond the image",
+        }
+
     def embed(self, image: np.ndarray, face: Face) -> np.ndarray:
         chip = aligned_face(image, face.five_points, self._network.input_size[0])[..., ::-1]
         vector = np.asarray(self._network.get_feat(np.ascontiguousarray(chip)), np.float32).ravel()

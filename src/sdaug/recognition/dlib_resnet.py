@@ -53,6 +53,17 @@ class DlibResnet(AbstractRecogniser):
 
         return dlib.shape_predictor(str(model_file("shape_predictor_5_face_landmarks.dat")))  # type: ignore[attr-defined]
 
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        return {
+            "id": "dlib_five_points/1",
+            "input_px": 150,
+            "input_mean": None,
+            "input_std": None,
+            "colour_order": "RGB",
+            "alignment": "dlib's own chip of five points, padding 0.25",
+        }
+
     def embed(self, image: np.ndarray, face: Face) -> np.ndarray:
         import dlib
 

@@ -6,12 +6,18 @@ from pydantic import BaseModel, ConfigDict, Field
 
 PERSON = "9b2e1f64c0a84d7f8e35d1a60c7b92fe"
 REQUEST = "5f0c7a1e9b3d4c68"
+BUNDLE = {"id": PERSON, "sha256": "0" * 64}
 
 
 class Answer(BaseModel):
     """Base of all answers."""
 
     model_config = ConfigDict(protected_namespaces=())
+
+
+def example(**fields: Any) -> ConfigDict:
+    """The configuration of an answer that looks like this."""
+    return ConfigDict(json_schema_extra={"example": fields})
 
 
 class Breakdown(Answer):
@@ -40,6 +46,13 @@ class Rejected(Answer):
     message: str | None = None
 
 
+class Warned(Answer):
+    """A photo that was enrolled although an image made of it would have been refused."""
+
+    photo: int = Field(description="Which of the photos, from 0.")
+    reasons: list[str] = Field(description="Such as `blurred` or `too_dark`.")
+
+
 class Degraded(Answer):
     """Not everything was made as asked for."""
 
@@ -65,24 +78,12 @@ class Duplicate(Answer):
 class EnrolAnswer(Answer):
     """The answer to an enrolment. The two SD fields are there only when SD was asked for."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "success": True,
-                "message": "Successfully enrolled Ayesha Khan",
-                "person_id": PERSON,
-                "embeddings_created": 15,
-                "augmentation_breakdown": {"original": 1, "traditional": 9, "stable_diffusion": 5},
-                "sd_generation_time": 9.41,
-                "quality_scores": {"average": 0.87, "min": 0.74, "max": 0.93},
-                "rejected": [],
-                "degraded": None,
-                "bundle": {"id": PERSON, "sha256": "0" * 64},
-                "duplicates": [],
-                "request_id": REQUEST,
-            }
-        }
-    )
+    model_config = example(
+        success=True, message="Successfully enrolled Ayesha Khan", person_id=PERSON, embeddings_created=15,
+        augmentation_breakdown={"original": 1, "traditional": 9, "stable_diffusion": 5}, sd_generation_time=9.41,
+        quality_scores={"average": 0.87, "min": 0.74, "max": 0.93}, rejected=[], warnings=[], degraded=None,
+        bundle=BUNDLE, duplicates=[], request_id=REQUEST,
+    )  # fmt: skip
     success: bool
     message: str
     person_id: str
@@ -93,6 +94,7 @@ class EnrolAnswer(Answer):
         None, description="Only when SD was asked for; null where no view was enrolled."
     )
     rejected: list[Rejected]
+    warnings: list[Warned]
     degraded: Degraded | None
     bundle: BundleRef
     duplicates: list[Duplicate]
@@ -102,17 +104,10 @@ class EnrolAnswer(Answer):
 class SdStatus(Answer):
     """Whether views can be generated."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "available": False,
-                "model_name": "stable-diffusion-v1-5/stable-diffusion-v1-5",
-                "reason": "weights_missing",
-                "message": "the weights are not on this machine; `sdaug models pull` fetches them",
-                "busy": 0,
-            }
-        }
-    )
+    model_config = example(
+        available=False, model_name="stable-diffusion-v1-5/stable-diffusion-v1-5", reason="weights_missing",
+        message="the weights are not on this machine; `sdaug models pull` fetches them", busy=0,
+    )  # fmt: skip
     available: bool
     model_name: str
     reason: str | None = Field(description="Why not, in one word; `checking` while that is being found out.")
@@ -123,21 +118,12 @@ class SdStatus(Answer):
 class PersonAnswer(Answer):
     """An enrolled person. Never a vector, never the national id."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "person_id": PERSON,
-                "name": "Ayesha Khan",
-                "national_id_last4": "5671",
-                "created": "2030-01-31T12:00:00Z",
-                "retention_until": None,
-                "embeddings_created": 10,
-                "augmentation_breakdown": {"original": 1, "traditional": 9, "stable_diffusion": 0},
-                "recogniser": "dlib_resnet",
-                "bundle": {"id": PERSON, "sha256": "0" * 64},
-            }
-        }
-    )
+    model_config = example(
+        person_id=PERSON, name="Ayesha Khan", national_id_last4="5671", created="2030-01-31T12:00:00Z",
+        retention_until=None, embeddings_created=10,
+        augmentation_breakdown={"original": 1, "traditional": 9, "stable_diffusion": 0},
+        recogniser="dlib_resnet", bundle=BUNDLE,
+    )  # fmt: skip
     person_id: str
     name: str
     national_id_last4: str
@@ -177,7 +163,7 @@ class PersonList(Answer):
 class Deleted(Answer):
     """What was deleted."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"deleted": PERSON, "request_id": REQUEST}})
+    model_config = example(deleted=PERSON, request_id=REQUEST)
     deleted: str
     request_id: str
 
@@ -185,7 +171,7 @@ class Deleted(Answer):
 class JobRef(Answer):
     """A job that was queued."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"job_id": PERSON}})
+    model_config = example(job_id=PERSON)
     job_id: str
 
 
@@ -206,13 +192,9 @@ class Preview(Answer):
 class JobAnswer(Answer):
     """A preview job. The preview's id is the job's."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "job_id": PERSON, "state": "running", "text": "Generating angle 3/5... (right 45)", "angle": 3, "of": 5,
-                "generation_s": None, "degraded": None, "previews": [], "error": None,
-            }
-        }
+    model_config = example(
+        job_id=PERSON, state="running", text="Generating angle 3/5... (right 45)", angle=3, of=5, generation_s=None,
+        degraded=None, warnings=[], previews=[], error=None,
     )  # fmt: skip
     job_id: str
     state: Literal["queued", "running", "done", "failed", "cancelled"]
@@ -221,6 +203,7 @@ class JobAnswer(Answer):
     of: int
     generation_s: float | None
     degraded: Degraded | None
+    warnings: list[Warned]
     previews: list[Preview]
     error: dict[str, Any] | None
 
@@ -247,27 +230,18 @@ class CompareAnswer(Answer):
     """A comparison. More templates raise the scores of strangers too: at one threshold the two arms do not have the
     same false match rate."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "mode": "1:N",
-                "recogniser": "dlib_resnet",
-                "threshold": 0.0,
-                "compared": 1,
-                "not_comparable": 0,
-                "candidates": [
-                    {
-                        "person_id": PERSON,
-                        "name": "Ayesha Khan",
-                        "without_augmentation": {"similarity": 0.412, "match": True, "templates": 1},
-                        "without_sd": {"similarity": 0.431, "match": True, "templates": 10},
-                        "with_augmentation": {"similarity": 0.455, "match": True, "templates": 15},
-                    }
-                ],
-                "request_id": REQUEST,
+    model_config = example(
+        mode="1:N", recogniser="dlib_resnet", threshold=0.0, compared=1, not_comparable=0, request_id=REQUEST,
+        candidates=[
+            {
+                "person_id": PERSON,
+                "name": "Ayesha Khan",
+                "without_augmentation": {"similarity": 0.412, "match": True, "templates": 1},
+                "without_sd": {"similarity": 0.431, "match": True, "templates": 10},
+                "with_augmentation": {"similarity": 0.455, "match": True, "templates": 15},
             }
-        }
-    )
+        ],
+    )  # fmt: skip
     mode: Literal["1:1", "1:N"]
     recogniser: str
     threshold: float
@@ -280,7 +254,7 @@ class CompareAnswer(Answer):
 class SessionAnswer(Answer):
     """A session of the admin page."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"signed_in": True}})
+    model_config = example(signed_in=True)
     signed_in: bool
 
 

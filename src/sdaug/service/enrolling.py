@@ -30,13 +30,16 @@ COHORT = 2000
 @dataclass(frozen=True)
 class Order:
     """An enrolment as asked for. angles: views to generate of each photo, 0 for none. made, chosen: a preview and which
-    of its views to enrol. sd: whether SD was asked for, in either way."""
+    of its views to enrol. consent: for the bundle's manifest; days: until the person is deleted, None for as long as
+    the service keeps. sd: whether SD was asked for, in either way."""
 
     name: str
     national_id: str
     photos: tuple[bytes, ...]
     traditional: bool
     angles: int
+    consent: dict[str, str] | None = None
+    days: int | None = None
     made: Made | None = None
     chosen: tuple[int, ...] = ()
 
@@ -47,7 +50,10 @@ class Order:
     @property
     def fingerprint(self) -> str:
         """Equal for equal orders."""
-        facts = [self.name, self.national_id, self.traditional, self.angles, list(self.chosen), self.made is not None]
+        facts = [
+            self.name, self.national_id, self.traditional, self.angles, self.consent, self.days, list(self.chosen),
+            self.made is not None,
+        ]  # fmt: skip
         digests = [hashlib.sha256(photo).hexdigest() for photo in self.photos]
         return json.dumps([facts, digests])
 
@@ -80,10 +86,13 @@ async def enrol(
 async def _enrol(
     service: Service, order: Order, actor: str, request_id: str, key_hash: str | None, fingerprint: str
 ) -> dict[str, Any]:
+    most = service.settings.retention_days
+    if most is not None and (order.days or 0) > most:
+        raise ApiError(422, "invalid_field", f"retention_days: this service keeps people for at most {most} days")
     index = await service.ready()
     await _check_new(service, order.national_id)
     person_id, created = new_person_id(), now()
-    days = service.settings.retention_days
+    days = order.days or service.settings.retention_days
     until = None if days is None else stamp(created + datetime.timedelta(days=days))
     (facts, (bundle, raw)), failure = await _worked(service, index, order, person_id, stamp(created), until)
     kept = Templates(
@@ -127,13 +136,16 @@ async def _worked(
 ) -> tuple[Frame, str | None]:
     """What the worker made, and why the generator was left where it was."""
     others = await run_in_threadpool(index.captured, COHORT)
-    views = [] if order.made is None else [_reviewed(order, i, v["facts"]) for i, v in enumerate(order.made.views)]
+    views = [] if order.made is None else [
+        _reviewed(order, i, v["facts"], created) for i, v in enumerate(order.made.views)
+    ]  # fmt: skip
     images = [] if order.made is None else [order.made.images[i] for i in order.chosen]
     task = {
         "kind": "enrol",
         "subject": person_id,
         "created": created,
         "retention_until": until,
+        "consent": order.consent,
         "photos": len(order.photos),
         "traditional": order.traditional,
         "angles": order.angles,
@@ -171,7 +183,7 @@ def _answer(
     if order.made is not None:
         degraded, seconds = order.made.answer["degraded"], order.made.answer["generation_s"]
         quality = _quality([order.made.views[i]["quality"] for i in order.chosen])
-        rejected += [_not_taken(order, i, v["facts"]) for i, v in enumerate(order.made.views) if i not in order.chosen]
+        rejected += [_not_taken(v["facts"]) for i, v in enumerate(order.made.views) if i not in order.chosen]
     answer = {
         "success": True,
         "message": f"Successfully enrolled {order.name}",
@@ -183,6 +195,7 @@ def _answer(
             "stable_diffusion": counts["generated"],
         },
         "rejected": rejected,
+        "warnings": facts["warnings"],
         "degraded": degraded,
         "bundle": {"id": person_id, "sha256": facts["bundle_sha256"]},
         "duplicates": [{"person_id": other, "similarity": round(score, 3)} for other, score in duplicates],
@@ -193,16 +206,21 @@ def _answer(
     return EnrolAnswer.model_validate(answer).model_dump(exclude_unset=True)
 
 
-def _reviewed(order: Order, index: int, facts: dict[str, Any]) -> dict[str, Any]:
+def _reviewed(order: Order, index: int, facts: dict[str, Any], when: str) -> dict[str, Any]:
     """A view's facts once a person has looked: one that passed the gate and was not chosen is refused for that."""
-    if index in order.chosen or not facts["accepted"]:
+    if not facts["accepted"]:
         return facts
-    return facts | {"accepted": False, "reasons": [Reason.REJECTED_BY_REVIEWER.value]}
+    if index in order.chosen:
+        return facts | {"reviewed": "accepted", "reviewed_at": when}
+    refused = {"accepted": False, "reasons": [Reason.REJECTED_BY_REVIEWER.value]}
+    return facts | refused | {"reviewed": "refused", "reviewed_at": when}
 
 
-def _not_taken(order: Order, index: int, facts: dict[str, Any]) -> dict[str, Any]:
-    kind = "reviewed" if facts["accepted"] else "generated"
-    reasons = _reviewed(order, index, facts)["reasons"]
+def _not_taken(facts: dict[str, Any]) -> dict[str, Any]:
+    """A preview's view that the gate or the person refused."""
+    kind, reasons = "generated", facts["reasons"]
+    if facts["accepted"]:
+        kind, reasons = "reviewed", [Reason.REJECTED_BY_REVIEWER.value]
     return {"kind": kind, "photo": 0, "role": facts["role"], "reasons": list(reasons), "message": None}
 
 

@@ -63,8 +63,8 @@ def problem(error: ApiError, request_id: str) -> JSONResponse:
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The errors of an endpoint, for OpenAPI."""
-    return {status: {"model": Problem, "description": MEANING[status]} for status in statuses}
+    """The errors of an endpoint beside those that the guard gives of every one, for OpenAPI."""
+    return {status: {"model": Problem, "description": MEANING[status]} for status in sorted({*statuses, 400, 401, 429})}
 
 
 def as_api_error(error: Exception) -> ApiError | None:
@@ -108,7 +108,9 @@ def handle_errors(app: FastAPI) -> None:
         words = {404: ("not_found", "there is nothing at this address"),
                  405: ("method_not_allowed", "this address does not take that method")}  # fmt: skip
         code, detail = words.get(error.status_code, ("bad_request", str(error.detail)))
-        return problem(ApiError(error.status_code, code, detail), request.state.request_id)
+        response = problem(ApiError(error.status_code, code, detail), request.state.request_id)
+        response.headers.update(error.headers or {})  # `Allow`
+        return response
 
     async def form(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Request
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from sdaug.config import Config
 from sdaug.service.errors import ApiError, field_error
-from sdaug.service.names import NationalId, PersonName
+from sdaug.service.names import MAX_NAME, NATIONAL_ID, NationalId, PersonName, plain_text
 from sdaug.service.pictures import check_name, sniff
 
 MAX_TEXT = 64 * 1024
@@ -20,6 +20,10 @@ READ_S = 60.0
 """Seconds a client may take to send a whole form."""
 
 PREVIEW_ID = r"^[0-9a-f]{32}$"
+
+
+Said = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(plain_text)]
+"""A line that somebody wrote."""
 
 
 def _numbers(value: Any) -> Any:
@@ -30,16 +34,52 @@ def _numbers(value: Any) -> Any:
     return tuple(part for part in parts if part)
 
 
-class EnrolForm(Config):
-    """The fields of `POST /api/enroll`."""
+class PersonForm(Config):
+    """What both ways to enrol ask of a person."""
 
-    name: PersonName = Field(description="The person's name.", examples=["Ayesha Khan"])
+    name: PersonName = Field(
+        description="The person's name.",
+        examples=["Ayesha Khan"],
+        json_schema_extra={"minLength": 1, "maxLength": MAX_NAME},
+    )
     cnic: NationalId = Field(
         description="National id: kept as a keyed hash, its last four characters are shown.",
         examples=["35202-1234567-1"],
+        json_schema_extra={"pattern": NATIONAL_ID},
     )
-    use_augmentation: bool = Field(True, description="Nine traditional variations of the photo (light, rotation, ...).")
+    use_augmentation: bool = Field(
+        True, description="Nine traditional variations of each photo (light, rotation, ...)."
+    )
     use_sd_augmentation: bool = Field(False, description="Views of other head poses by Stable Diffusion.")
+    consent_purpose: Said | None = Field(
+        None, description="What the person is enrolled for. With `legal_basis`; both go into the bundle."
+    )
+    legal_basis: Said | None = Field(None, description="On what ground, such as `explicit consent`.")
+    consent_reference: Said | None = Field(None, description="Where the consent is kept; not its text.")
+    retention_days: int | None = Field(
+        None, ge=1, le=36_500, description="Days after which the person is deleted, no more than the service keeps."
+    )
+
+    @model_validator(mode="after")
+    def _consent_is_whole(self) -> "PersonForm":
+        if (self.consent_purpose is None) != (self.legal_basis is None):
+            raise ValueError("consent_purpose and legal_basis belong together")
+        if self.consent_reference is not None and self.consent_purpose is None:
+            raise ValueError("consent_reference wants consent_purpose and legal_basis beside it")
+        return self
+
+    @property
+    def consent(self) -> dict[str, str] | None:
+        """As the bundle's manifest has it."""
+        if self.consent_purpose is None or self.legal_basis is None:
+            return None
+        given = {"purpose": self.consent_purpose, "legal_basis": self.legal_basis}
+        return given if self.consent_reference is None else given | {"reference": self.consent_reference}
+
+
+class EnrolForm(PersonForm):
+    """The fields of `POST /api/enroll`."""
+
     sd_num_angles: int = Field(5, ge=1, le=10, description="How many views.")
     preview_id: str | None = Field(
         None, pattern=PREVIEW_ID, description="A finished preview: its accepted views are enrolled, none is generated."
@@ -55,13 +95,9 @@ class EnrolForm(Config):
         return self
 
 
-class EnrolMultipleForm(Config):
+class EnrolMultipleForm(PersonForm):
     """The fields of `POST /api/enroll/multiple`."""
 
-    name: PersonName = Field(description="The person's name.", examples=["Ayesha Khan"])
-    cnic: NationalId = Field(description="National id, as in `/api/enroll`.", examples=["35202-1234567-1"])
-    use_augmentation: bool = Field(True, description="Nine traditional variations of each photo.")
-    use_sd_augmentation: bool = Field(False, description="Views of other head poses by Stable Diffusion.")
     sd_num_angles: int = Field(3, ge=1, le=5, description="How many views of each photo.")
 
 
@@ -77,6 +113,14 @@ class CompareForm(Config):
     person_id: str | None = Field(None, pattern=PREVIEW_ID, description="1:1 with this person; unset: 1:N.")
     top: int = Field(5, ge=1, le=50, description="1:N: how many candidates, the best first.")
 
+
+TOGETHER = {
+    "accepted": ["preview_id"],
+    "consent_purpose": ["legal_basis"],
+    "legal_basis": ["consent_purpose"],
+    "consent_reference": ["consent_purpose", "legal_basis"],
+}
+"""Fields that want others beside them."""
 
 FormT = TypeVar("FormT", bound=Config)
 
@@ -160,5 +204,6 @@ def describe(form: type[Config], file_field: str, *, several: bool = False, need
     picture = {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP, one face."}
     field = {"type": "array", "items": picture, "minItems": 1, "maxItems": 10} if several else picture
     schema["properties"][file_field] = field
+    schema["dependentRequired"] = {k: v for k, v in TOGETHER.items() if k in schema["properties"]}
     schema["required"] = [*schema.get("required", []), *([file_field] if needed else [])]
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}

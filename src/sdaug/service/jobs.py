@@ -117,7 +117,10 @@ def _end(job: Job, answer: "asyncio.Future[Any]") -> None:
         shown = [index for index, view in enumerate(head["views"]) if view["image"]]
         views = head["views"]
         job.made = Made(
-            job.photo, views, dict(zip(shown, blobs, strict=True)), {k: head[k] for k in ("generation_s", "degraded")}
+            job.photo,
+            views,
+            dict(zip(shown, blobs, strict=True)),
+            {k: head[k] for k in ("generation_s", "degraded", "warnings")},
         )
         job.state = "done"
         job.tell({"event": "done", "step": "done", "text": "Done"})

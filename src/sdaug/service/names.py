@@ -1,4 +1,4 @@
-"""What a person may be called and what a national id looks like. Refused rather than repaired."""
+"""What a person may be called, what a national id looks like, what a line of text is. Refused rather than repaired."""
 
 import re
 import unicodedata
@@ -7,7 +7,11 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 MAX_NAME = 100
+NATIONAL_ID = r"^[0-9A-Za-z][0-9A-Za-z -]{4,38}[0-9A-Za-z]$"
 PUNCTUATION = frozenset("'’ʼ.-‐,·")
+BETWEEN = frozenset(" '’.,:-_/()&+#§№")
+"""Beside letters, marks and numbers, what a line of text may hold."""
+
 JOINERS = frozenset("\u200c\u200d")
 """Invisible, and part of how Persian, Urdu and the scripts of India are written; only between letters."""
 
@@ -53,6 +57,20 @@ def national_id(value: str) -> str:
     if not 6 <= len(plain) <= 32:
         raise ValueError(f"has {len(plain)} letters and digits, expected 6 to 32")
     return plain
+
+
+def plain_text(value: str) -> str:
+    """A line of words, numbers and the signs between them. Raises ValueError without repeating it.
+
+    >>> plain_text("access to building A (file 30/117)")
+    'access to building A (file 30/117)'
+    >>> plain_text("<b>access</b>")
+    Traceback (most recent call last):
+    ValueError: takes letters, digits, spaces within and ' . , : - _ / ( ) & + # only
+    """
+    if value != value.strip() or not all(c in BETWEEN or unicodedata.category(c)[0] in "LMN" for c in value):
+        raise ValueError("takes letters, digits, spaces within and ' . , : - _ / ( ) & + # only")
+    return value
 
 
 PersonName = Annotated[str, AfterValidator(person_name)]

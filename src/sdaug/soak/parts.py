@@ -33,8 +33,89 @@ def out_of_memory_while_loading() -> dict[str, Any]:
     return _cases(list(all_load_faults()), load_problems_of)
 
 
+def service_requests_made_up() -> dict[str, Any]:
+    """5 000 requests from the service's OpenAPI description."""
+    from sdaug.soak.service_fuzz import fuzz
+
+    return fuzz(5000)
+
+
+def service_answer_times() -> dict[str, Any]:
+    """One client: enrolments with and without variations, the status during a generation."""
+    from sdaug.soak.service_load import answer_times
+
+    return answer_times(enrolments=20, statuses=1000)
+
+
+def service_crowd() -> dict[str, Any]:
+    """50 clients for a minute, with limits that they do not meet."""
+    from sdaug.soak.service_load import enrol_crowd
+    from sdaug.soak.service_server import RAISED
+
+    found = enrol_crowd(50, 60.0, **RAISED)
+    return found | {"passed": found["passed"] and not found["told_to_wait"]}
+
+
+def service_crowd_at_its_limits() -> dict[str, Any]:
+    """50 clients for a minute with the default queues and rates: they are told to wait, and lose nothing."""
+    from sdaug.soak.service_load import enrol_crowd
+    from sdaug.soak.service_server import PATIENT
+
+    found = enrol_crowd(50, 60.0, **PATIENT)
+    return found | {"passed": found["passed"] and bool(found["told_to_wait"])}
+
+
+def service_killed() -> dict[str, Any]:
+    """30 kills of the server or a worker."""
+    from sdaug.soak.service_kills import kill_at_random_moments
+
+    return kill_at_random_moments(30)
+
+
+def bundle_bits() -> dict[str, Any]:
+    """Every bit of a small bundle flipped, in each of its forms."""
+    from sdaug.soak import bundle_bits as bits
+
+    return bits.bundle_bits()
+
+
+def sweep_killed() -> dict[str, Any]:
+    """A sweep killed at random moments and started again."""
+    from sdaug.soak.sweep_kills import sweep_kills
+
+    return sweep_kills()
+
+
+def interval_coverage() -> dict[str, Any]:
+    """How often the intervals of `statistics/` hold the truth."""
+    from sdaug.soak import coverage
+
+    return coverage.interval_coverage()
+
+
+def report_size() -> dict[str, Any]:
+    """The report of a large sweep, in bytes and seconds."""
+    from sdaug.soak import report_size as large
+
+    return large.report_size()
+
+
 PARTS: dict[str, Callable[[], dict[str, Any]]] = {
-    part.__name__: part for part in (endurance, out_of_memory_in_a_call, out_of_memory_while_loading)
+    part.__name__: part
+    for part in (
+        endurance,
+        out_of_memory_in_a_call,
+        out_of_memory_while_loading,
+        service_requests_made_up,
+        service_answer_times,
+        service_crowd,
+        service_crowd_at_its_limits,
+        service_killed,
+        bundle_bits,
+        sweep_killed,
+        interval_coverage,
+        report_size,
+    )
 }
 
 

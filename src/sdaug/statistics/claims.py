@@ -48,4 +48,5 @@ def too_few(people: int) -> NoClaim | None:
     """
     if people >= MIN_PEOPLE:
         return None
-    return NoClaim(people, f"no claim can be made with {people} people; at least {MIN_PEOPLE} are needed")
+    who = "1 person" if people == 1 else f"{people} people"
+    return NoClaim(people, f"no claim can be made with {who}; at least {MIN_PEOPLE} are needed")

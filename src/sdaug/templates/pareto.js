@@ -3,8 +3,7 @@
   const points = JSON.parse(document.getElementById("points").textContent);
   const svg = document.getElementById("pareto"), told = document.getElementById("told");
   const axes = ["across", "up"].map((id) => document.getElementById(id));
-  const names = Object.keys(points[0].values), box = { left: 64, right: 700, top: 16, bottom: 372 };
-  const chosen = ["seconds an angle", "raw similarity"];
+  const names = Object.keys(points[0].values), chosen = ["seconds an angle", "raw similarity"];
   axes.forEach((axis, i) => {
     for (const name of names) axis.add(new Option(name, name, false, name === chosen[i]));
     axis.addEventListener("change", draw);
@@ -18,11 +17,19 @@
     return made;
   }
 
-  function scale(name, from, to) {
+  // Ticks at round numbers: 1, 2 or 5 of some power of ten.
+  function scale(name, from, to, most) {
     const values = points.map((point) => point.values[name]);
-    const low = Math.min(...values), high = Math.max(...values), pad = (high - low) * 0.08 || Math.abs(high) * 0.1 || 1;
-    const at = (value) => from + ((value - low + pad) / (high - low + 2 * pad)) * (to - from);
-    return { at, ticks: [0, 1, 2, 3, 4].map((i) => low + ((high - low) * i) / 4) };
+    let [low, high] = [Math.min(...values), Math.max(...values)];
+    const pad = (high - low) * 0.08 || Math.abs(high) * 0.1 || 1;
+    [low, high] = [low - pad, high + pad];
+    const power = 10 ** Math.floor(Math.log10((high - low) / most));
+    const step = power * [1, 2, 5, 10].find((times) => (high - low) / (power * times) <= most);
+    const first = Math.ceil(low / step), count = Math.floor(high / step) - first + 1;
+    return {
+      at: (value) => from + ((value - low) / (high - low)) * (to - from),
+      ticks: [...Array(count).keys()].map((i) => (first + i) * step),
+    };
   }
 
   function sentence(point) {
@@ -31,20 +38,26 @@
   }
 
   function draw() {
+    // As wide as it is shown, so that text has its size on a phone too.
+    const width = Math.max(300, Math.min(760, svg.clientWidth || 760)), height = Math.round(Math.max(280, width * 0.55));
+    svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     svg.replaceChildren();
-    const [x, y] = [scale(axes[0].value, box.left, box.right), scale(axes[1].value, box.bottom, box.top)];
-    const line = { stroke: "#d0d7de" };
+    const box = { left: 58, right: width - 14, top: 14, bottom: height - 46 };
+    const x = scale(axes[0].value, box.left, box.right, Math.max(3, Math.floor(width / 110)));
+    const y = scale(axes[1].value, box.bottom, box.top, 5);
+    const line = { stroke: "#d0d7de" }, text = (value) => Number(value.toPrecision(6));
     for (const tick of x.ticks) {
       element("line", { x1: x.at(tick), x2: x.at(tick), y1: box.top, y2: box.bottom, ...line });
-      element("text", { x: x.at(tick), y: box.bottom + 18, "text-anchor": "middle" }, Number(tick.toPrecision(3)));
+      element("text", { x: x.at(tick), y: box.bottom + 18, "text-anchor": "middle" }, text(tick));
     }
     for (const tick of y.ticks) {
       element("line", { x1: box.left, x2: box.right, y1: y.at(tick), y2: y.at(tick), ...line });
-      element("text", { x: box.left - 6, y: y.at(tick) + 4, "text-anchor": "end" }, Number(tick.toPrecision(3)));
+      element("text", { x: box.left - 6, y: y.at(tick) + 4, "text-anchor": "end" }, text(tick));
     }
-    element("text", { x: (box.left + box.right) / 2, y: 410, "text-anchor": "middle" }, axes[0].value);
+    element("text", { x: (box.left + box.right) / 2, y: height - 8, "text-anchor": "middle" }, axes[0].value);
     element("text", { transform: `translate(14 ${(box.top + box.bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, axes[1].value);
-    for (const point of points) {
+    // The chosen one last, so that no other mark lies over it.
+    for (const point of [...points].sort((a, b) => a.chosen - b.chosen)) {
       const [px, py] = [x.at(point.values[axes[0].value]), y.at(point.values[axes[1].value])];
       const given = { class: `mark${point.front ? " front" : ""}`, tabindex: 0, role: "img", "aria-label": sentence(point) };
       const star = [...Array(10).keys()].map((i) => {
@@ -55,5 +68,10 @@
       for (const event of ["focus", "mouseenter", "click"]) mark.addEventListener(event, () => { told.textContent = sentence(point); });
     }
   }
+
+  let drawn = 0;
+  new ResizeObserver(() => {
+    if (svg.clientWidth !== drawn) { drawn = svg.clientWidth; draw(); }
+  }).observe(svg);
   draw();
 }

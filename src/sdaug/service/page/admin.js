@@ -101,11 +101,20 @@ $("useSdAugmentation").addEventListener("change", (event) => show($("sdAngleSele
 
 // Enrolling
 
+const TERMS = {
+  consent_purpose: "consentPurpose", legal_basis: "legalBasis", consent_reference: "consentReference",
+  retention_days: "retentionDays",
+};
+
 function enrolFields() {
   const form = new FormData();
   form.set("name", $("personName").value);
   form.set("cnic", $("personCnic").value);
   form.set("use_augmentation", $("useAugmentation").checked ? "true" : "false");
+  for (const [field, id] of Object.entries(TERMS)) {
+    const value = $(id).value.trim();
+    if (value) form.set(field, value);
+  }
   return form;
 }
 
@@ -147,18 +156,40 @@ function succeeded(answer) {
   $("countTotal").textContent = answer.embeddings_created;
   const time = answer.sd_generation_time;
   $("generationTime").textContent = typeof time === "number" ? `${time.toFixed(1)} s` : "none";
-  const notes = [];
-  if (answer.degraded) notes.push(`Not everything was made as asked for: ${answer.degraded.reasons.join(", ")}.`);
+  const notes = answer.warnings.map(warning);
+  if (answer.degraded) notes.push(`Not everything was made as asked for: ${words(answer.degraded.reasons)}.`);
   if (answer.rejected.length) {
-    notes.push(`Not enrolled: ${answer.rejected.map((r) => `${r.role} (${r.reasons.join(", ")})`).join("; ")}.`);
+    notes.push(`Not enrolled: ${answer.rejected.map((r) => `${poseName(r.role)} (${words(r.reasons)})`).join("; ")}.`);
   }
-  if (answer.duplicates.length) notes.push(`Looks like ${answer.duplicates.length} person(s) enrolled before.`);
-  $("enrolNotes").textContent = notes.join(" ");
+  if (answer.duplicates.length) {
+    const alike = answer.duplicates.slice(0, 3).map((d) => known.get(d.person_id) ?? d.person_id).join(", ");
+    const more = answer.duplicates.length > 3 ? ` and ${answer.duplicates.length - 3} more` : "";
+    notes.push(`Looks like somebody who was enrolled before: ${alike}${more}.`);
+  }
+  $("enrolNotes").replaceChildren(...notes.map((note) => {
+    const line = document.createElement("p");
+    line.textContent = note;
+    return line;
+  }));
   show($("enrolResult"), true);
   $("enrolResult").focus();
   $("enrolForm").reset();
   show($("sdAngleSelector"), false);
   listPeople();
+}
+
+// The service's words as people say them
+
+const words = (codes) => codes.map((code) => code.replaceAll("_", " ")).join(", ");
+
+const warning = (w) => `The photo is poor (${words(w.reasons)}): people are known less surely by it. Take a better one if you can.`;
+
+function poseName(role) {
+  const turned = /^yaw([+-]\d+)_pitch([+-]\d+)$/.exec(role);
+  if (!turned) return role.replaceAll("_", " ");
+  const [yaw, pitch] = turned.slice(1).map(Number);
+  const parts = [yaw && `${yaw > 0 ? "left" : "right"} ${Math.abs(yaw)}`, pitch && `${pitch > 0 ? "down" : "up"} ${Math.abs(pitch)}`];
+  return parts.filter(Boolean).join(", ") || "frontal";
 }
 
 // Progress
@@ -249,12 +280,14 @@ function offer(answer) {
       `The last generation of ${answer.of} angles on this machine took ${answer.generation_s.toFixed(1)} s.`;
   }
   const passed = answer.previews.filter((view) => view.image);
-  const none = answer.error ? `Generation failed (${answer.error.detail})` : "No angle passed the gate";
-  $("previewNote").textContent = passed.length
+  const none = answer.error ? `Generation failed: ${answer.error.detail}.` : "No angle passed the gate.";
+  const note = passed.length
     ? `${passed.length} of ${answer.previews.length} angles passed the gate. Untick what should not be enrolled.`
-    : `${none}; the original can still be enrolled.`;
+    : `${none} The original can still be enrolled.`;
+  $("previewNote").textContent = [...answer.warnings.map(warning), note].join(" ");
   $("sdPreviewGrid").replaceChildren(...answer.previews.map(card));
   $("acceptPreviews").disabled = !passed.length;
+  show($("acceptPreviews"), passed.length > 0);
   $("sdPreviewModal").showModal();
 }
 
@@ -268,7 +301,7 @@ function card(view) {
   };
   if (!view.image) {
     add("p", `${view.pose}: refused`);
-    add("p", view.reasons.join(", "));
+    add("p", words(view.reasons));
     return item;
   }
   const picture = add("img");
@@ -286,7 +319,8 @@ function card(view) {
   label.htmlFor = id;
   label.textContent = view.pose;
   line.append(box, label);
-  add("p", `quality ${view.quality.toFixed(2)}, ${view.rung}`);
+  add("p", `quality ${view.quality.toFixed(2)}`);
+  add("p", `by ${words([view.rung])}`);
   return item;
 }
 
@@ -321,11 +355,13 @@ $("compareForm").addEventListener("submit", async (event) => {
       `${answer.mode} by ${answer.recogniser}, ${answer.compared} compared, match from ${answer.threshold} on. ` +
       "More templates raise strangers' scores too: at one threshold the columns do not have the same false match rate.";
     $("compareRows").replaceChildren(...answer.candidates.map((c) => row(
-      c.name,
+      known.get(c.person_id) ?? c.name,
       arm(c.without_augmentation),
       arm(c.without_sd),
       arm(c.with_augmentation),
     )));
+    if (!answer.candidates.length) $("compareNote").textContent = "Nobody is enrolled who could be compared.";
+    show($("compareTable"), answer.candidates.length > 0);
     show($("compareResult"), true);
   } catch (error) {
     show($("compareResult"), false);
@@ -348,13 +384,16 @@ function row(...cells) {
 // The people
 
 let next = null;
+const known = new Map();
 
 async function listPeople(after = null) {
   try {
     const answer = await api(`api/persons${after ? `?after=${after}` : ""}`);
     next = answer.next;
     const lines = answer.persons.map(person);
-    const options = answer.persons.map((p) => new Option(`${p.name} (…${p.national_id_last4})`, p.person_id));
+    // Isolated: a name that is written from right to left does not turn what follows it.
+    for (const p of answer.persons) known.set(p.person_id, `\u2068${p.name}\u2069 (…${p.national_id_last4})`);
+    const options = answer.persons.map((p) => new Option(known.get(p.person_id), p.person_id));
     if (after) {
       $("peopleRows").append(...lines);
       $("comparePerson").append(...options);
@@ -363,6 +402,7 @@ async function listPeople(after = null) {
       $("comparePerson").replaceChildren(new Option("everybody", ""), ...options);
     }
     $("peopleNote").textContent = `${answer.total} enrolled`;
+    show($("peopleTable"), answer.total > 0);
     show($("morePeople"), next !== null);
   } catch (error) {
     $("peopleNote").textContent = error.message;
@@ -372,7 +412,8 @@ async function listPeople(after = null) {
 $("morePeople").addEventListener("click", () => listPeople(next));
 
 function person(p) {
-  const actions = document.createElement("span");
+  const actions = document.createElement("div");
+  actions.className = "actions";
   const bundle = document.createElement("a");
   bundle.href = `api/persons/${p.person_id}/bundle`;
   bundle.textContent = "Bundle";
@@ -391,10 +432,16 @@ function person(p) {
       $("peopleNote").textContent = error.message;
     }
   });
-  actions.append(bundle, " ", remove);
+  actions.append(bundle, remove);
   const name = document.createElement("bdi");
   name.textContent = p.name;
-  return row(name, `…${p.national_id_last4}`, String(p.embeddings_created), p.created.slice(0, 10), actions);
+  // What the columns say that a phone has no room for.
+  const brief = document.createElement("span");
+  brief.className = "brief";
+  brief.textContent = `…${p.national_id_last4}, ${p.embeddings_created} embeddings, ${p.created.slice(0, 10)}`;
+  const who = document.createElement("div");
+  who.append(name, brief);
+  return row(who, `…${p.national_id_last4}`, String(p.embeddings_created), p.created.slice(0, 10), actions);
 }
 
 api("api/session").then(() => signedIn(true), () => signedIn(false));

@@ -19,7 +19,7 @@ router = APIRouter(tags=["comparison"])
     "/api/compare",
     summary="Compare a photo with enrolled people",
     response_model=CompareAnswer,
-    responses=responses(400, 401, 404, 409, 413, 415, 422, 429, 503),
+    responses=responses(404, 409, 413, 415, 422, 503),
     openapi_extra=describe(CompareForm, "file"),
 )
 async def compare(request: Request, service: Running) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from sdaug.service.routes.shared import IDEMPOTENCY, Running, who
 from sdaug.service.service import Service
 
 router = APIRouter(tags=["enrolment"])
-ERRORS = responses(400, 401, 404, 409, 413, 415, 422, 429, 503)
+ERRORS = responses(404, 409, 413, 415, 422, 503)
 MOST_PHOTOS = 10
 
 
@@ -44,6 +44,8 @@ async def enroll(request: Request, response: Response, service: Running) -> dict
         (made.photo if made else uploads[0].data,),
         form.use_augmentation,
         form.sd_num_angles if form.use_sd_augmentation and made is None else 0,
+        form.consent,
+        form.retention_days,
         made,
         chosen,
     )
@@ -94,6 +96,8 @@ async def enroll_multiple(request: Request, response: Response, service: Running
         tuple(upload.data for upload in uploads),
         form.use_augmentation,
         form.sd_num_angles if form.use_sd_augmentation else 0,
+        form.consent,
+        form.retention_days,
     )
     return await _answered(request, response, service, order)
 

@@ -29,7 +29,7 @@ def _shown(person: Person) -> dict[str, Any]:
     }
 
 
-@router.get("/api/persons", summary="List people", response_model=PersonList, responses=responses(401, 422, 429))
+@router.get("/api/persons", summary="List people", response_model=PersonList, responses=responses(422))
 async def list_persons(
     service: Running,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
@@ -50,7 +50,7 @@ async def list_persons(
     "/api/persons/{person_id}",
     summary="One person",
     response_model=PersonDetail,
-    responses=responses(401, 404, 422, 429),
+    responses=responses(404, 422),
 )
 async def get_person(service: Running, person_id: Id) -> dict[str, Any]:
     """A person with the list of their samples."""
@@ -64,7 +64,7 @@ async def get_person(service: Running, person_id: Id) -> dict[str, Any]:
     "/api/persons/{person_id}",
     summary="Delete a person",
     response_model=Deleted,
-    responses=responses(401, 404, 422, 429),
+    responses=responses(404, 422),
 )
 async def delete_person(request: Request, service: Running, person_id: Id) -> dict[str, Any]:
     """Removes record, templates, bundle and remembered answers, and overwrites their bytes in SQLite's files."""
@@ -78,7 +78,7 @@ async def delete_person(request: Request, service: Running, person_id: Id) -> di
     "/api/persons/{person_id}/bundle",
     summary="A person's enrolment bundle",
     response_class=Response,
-    responses=responses(401, 404, 422, 429)
+    responses=responses(404, 422)
     | {200: {"content": {"application/zip": {}}, "description": "The bundle (docs/enrolment.md) as a zip."}},
 )
 async def get_bundle(request: Request, service: Running, person_id: Id) -> Response:

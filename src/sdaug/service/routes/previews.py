@@ -22,7 +22,7 @@ router = APIRouter(tags=["previews"])
     summary="Generate views to look at",
     response_model=JobRef,
     status_code=202,
-    responses=responses(400, 401, 413, 415, 422, 429, 503),
+    responses=responses(413, 415, 422, 503),
     openapi_extra=describe(PreviewForm, "file"),
 )
 async def begin(request: Request, service: Running) -> dict[str, Any]:
@@ -61,20 +61,19 @@ def _shown(job: Job) -> dict[str, Any]:
         "of": job.angles,
         "generation_s": job.made.answer["generation_s"] if job.made else None,
         "degraded": job.made.answer["degraded"] if job.made else None,
+        "warnings": job.made.answer["warnings"] if job.made else [],
         "previews": previews,
         "error": {"code": job.error.code, "detail": job.error.detail} if job.error else None,
     }
 
 
-@router.get("/api/jobs/{job_id}", summary="A job", response_model=JobAnswer, responses=responses(401, 404, 422, 429))
+@router.get("/api/jobs/{job_id}", summary="A job", response_model=JobAnswer, responses=responses(404, 422))
 async def get_job(service: Running, job_id: Id) -> dict[str, Any]:
     """How far it is, and what it made."""
     return _shown(service.jobs.get(job_id))
 
 
-@router.delete(
-    "/api/jobs/{job_id}", summary="Cancel a job", response_model=JobAnswer, responses=responses(401, 404, 422, 429)
-)
+@router.delete("/api/jobs/{job_id}", summary="Cancel a job", response_model=JobAnswer, responses=responses(404, 422))
 async def cancel(service: Running, job_id: Id) -> dict[str, Any]:
     """Ends the job if it waits or runs, and forgets photo and views in any case."""
     job = service.jobs.discard(job_id)
@@ -85,7 +84,7 @@ async def cancel(service: Running, job_id: Id) -> dict[str, Any]:
     "/api/jobs/{job_id}/events",
     summary="A job's steps as they happen",
     response_class=StreamingResponse,
-    responses=responses(401, 404, 422, 429)
+    responses=responses(404, 422)
     | {
         200: {
             "description": "Server-sent events `step`, then `done`, `failed` or `cancelled`. `Last-Event-ID` goes on.",
@@ -99,12 +98,10 @@ async def cancel(service: Running, job_id: Id) -> dict[str, Any]:
         }
     },
 )
-async def events(
-    service: Running, job_id: Id, last_event_id: Annotated[int | None, Header(ge=0)] = None
-) -> StreamingResponse:
+async def events(service: Running, job_id: Id, last_event_id: Annotated[int, Header(ge=0)] = 0) -> StreamingResponse:
     """Real steps: each is sent when the worker begins it."""
     job = service.jobs.get(job_id)
-    return StreamingResponse(_stream(job, last_event_id or 0), media_type="text/event-stream")
+    return StreamingResponse(_stream(job, last_event_id), media_type="text/event-stream")
 
 
 async def _stream(job: Job, after: int) -> AsyncIterator[str]:
@@ -121,7 +118,7 @@ async def _stream(job: Job, after: int) -> AsyncIterator[str]:
     "/api/previews/{preview_id}/images/{index}",
     summary="A view's picture",
     response_class=Response,
-    responses=responses(401, 404, 409, 422, 429) | {200: {"content": {"image/png": {}}, "description": "512 px PNG."}},
+    responses=responses(404, 409, 422) | {200: {"content": {"image/png": {}}, "description": "512 px PNG."}},
 )
 async def image(service: Running, preview_id: Id, index: Annotated[int, Path(ge=0, le=9)]) -> Response:
     """Only of views that passed the gate."""

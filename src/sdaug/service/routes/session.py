@@ -13,8 +13,22 @@ from sdaug.service.sessions import COOKIE
 
 router = APIRouter(tags=["session"])
 
+PAGE_HEADER = {
+    "name": "X-Sdaug-Page",
+    "in": "header",
+    "required": True,
+    "schema": {"type": "string"},
+    "description": "Any text. Another site's form cannot send it.",
+}
 
-@router.post("/api/session", summary="Sign in", response_model=SessionAnswer, responses=responses(401, 413, 422, 429))
+
+@router.post(
+    "/api/session",
+    summary="Sign in",
+    response_model=SessionAnswer,
+    responses=responses(413, 422),
+    openapi_extra={"parameters": [PAGE_HEADER], "security": []},
+)
 async def sign_in(request: Request, response: Response, service: Running, body: SessionRequest) -> dict[str, Any]:
     """Exchanges an API key for a cookie that the page's scripts cannot read. Wants the header `X-Sdaug-Page`."""
     key_id = await run_in_threadpool(check_key, service.engine, body.key)
@@ -33,13 +47,13 @@ async def sign_in(request: Request, response: Response, service: Running, body: 
     return {"signed_in": True}
 
 
-@router.get("/api/session", summary="Am I signed in?", response_model=SessionAnswer, responses=responses(401, 429))
+@router.get("/api/session", summary="Am I signed in?", response_model=SessionAnswer, responses=responses())
 async def session() -> dict[str, Any]:
     """401 if not."""
     return {"signed_in": True}
 
 
-@router.delete("/api/session", summary="Sign out", response_model=SessionAnswer, responses=responses(401, 429))
+@router.delete("/api/session", summary="Sign out", response_model=SessionAnswer, responses=responses())
 async def sign_out(request: Request, response: Response, service: Running) -> dict[str, Any]:
     """Ends the session and forgets the cookie."""
     service.sessions.end(request.cookies.get(COOKIE, ""))

@@ -9,7 +9,7 @@ from sdaug.service.routes.shared import Running
 router = APIRouter(tags=["status"])
 
 
-@router.get("/api/sd/status", summary="Can views be generated?", response_model=SdStatus, responses=responses(401, 429))
+@router.get("/api/sd/status", summary="Can views be generated?", response_model=SdStatus, responses=responses())
 async def sd_status(service: Running) -> SdStatus:
     """Answered from memory, also while a generation runs."""
     return service.sd_status

@@ -20,8 +20,9 @@ from sdaug.measure.digest import array_sha256
 from sdaug.record import plain
 from sdaug.service.work.archive import zipped
 from sdaug.service.work.decoding import decode_upload
+from sdaug.service.work.faults import faults, warning
 from sdaug.service.work.portrait import Portrait, cut_portrait
-from sdaug.service.work.variations import variations
+from sdaug.service.work.variations import variations, wait_until_read
 from sdaug.service.work.views import Step, degradation, from_line, make_views, quality_of, view_samples
 from sdaug.types import Augmentation, PhotoError
 
@@ -37,6 +38,7 @@ class Collected:
     samples: list[BundleSample] = field(default_factory=list)
     known: Known = field(default_factory=dict)
     rejected: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[dict[str, Any]] = field(default_factory=list)
     records: list[Augmentation] = field(default_factory=list)
     views: list[BundleSample] = field(default_factory=list)
     failure: str | None = None
@@ -48,10 +50,10 @@ def enrol(
 ) -> tuple[dict[str, Any], list[bytes]]:
     """The answer and the blobs (the bundle as a zip, its vectors float32 row by row).
 
-    task: `subject`, `created`, `retention_until`, `photos` (how many blobs are photos), `traditional` (bool), `angles`
-    (how many a photo, 0 for none), `views` (facts of a preview's views; the PNGs of the accepted ones are the next
-    blobs), `cohort` (rows of other people's vectors in the last blob, 0 for none). Raises PhotoError where no photo can
-    be used.
+    task: `subject`, `created`, `retention_until`, `consent`, `photos` (how many blobs are photos), `traditional`
+    (bool), `angles` (how many a photo, 0 for none), `views` (facts of a preview's views; the PNGs of the accepted ones
+    are the next blobs), `cohort` (rows of other people's vectors in the last blob, 0 for none). Raises PhotoError where
+    no photo can be used.
     """
     photos, rest = blobs[: task["photos"]], blobs[task["photos"] :]
     others = _cohort(augmentor, task, rest)
@@ -107,8 +109,10 @@ def _one_photo(
         )
     got.known[array_sha256(portrait.pixels)] = gate.reference[own]
     got.samples.append(_captured(portrait, gate))
+    got.warnings += warning(index, faults(gate.measures, gate.source_quality))
     if task["traditional"]:
         step("varying", photo=index)
+        wait_until_read(step)
         for sample, vector in _varied(portrait, gate, step):
             got.samples.append(sample)
             if sample.accepted and sample.image is not None and vector is not None:
@@ -238,6 +242,7 @@ def _packed(augmentor: GenerativeAugmentor, task: dict[str, Any], got: Collected
         "recogniser": {"name": header.recogniser.name, "sha256": header.recogniser.sha256},
         "bundle_sha256": digest(archive),
         "rejected": got.rejected,
+        "warnings": got.warnings,
         "generation_s": round(got.generation_s, 3),
         "quality": {"average": round(sum(scores) / len(scores), 4), "min": round(min(scores), 4),
                     "max": round(max(scores), 4)} if scores else None,
@@ -275,7 +280,7 @@ def _header(augmentor: GenerativeAugmentor, task: dict[str, Any], got: Collected
         "detector": {"name": pack.facts["detector"], "files": pack.facts["files"]},
         "generator": made,
         "policy": policy,
-        "consent": None,
+        "consent": task["consent"],
         "retention_until": task["retention_until"],
     }
     return parse(Header, canonical_json(content))

@@ -1,6 +1,5 @@
 """The tasks of a worker: which there are, and the one augmentor they share."""
 
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,18 +7,16 @@ import numpy as np
 
 from sdaug.augmentor import GenerativeAugmentor
 from sdaug.config import RunSettings
+from sdaug.gate import load_measures
 from sdaug.service.work.decoding import decode_upload
 from sdaug.service.work.enrolment import enrol, failure_word
+from sdaug.service.work.faults import faults, warning
 from sdaug.service.work.portrait import cut_portrait
 from sdaug.service.work.status import facts
+from sdaug.service.work.variations import read_ahead
 from sdaug.service.work.views import Step, degradation, make_views, quality_of, to_line, view_samples
 
 Answer = tuple[dict[str, Any], list[bytes]]
-
-
-def _read_ahead() -> None:
-    """Seconds that the first variation would wait and the first photo need not."""
-    import torchvision.transforms.v2  # noqa: F401
 
 
 class GeneratorFailed(RuntimeError):
@@ -35,7 +32,7 @@ class Tasks:
         self._augmentor = GenerativeAugmentor(settings=RunSettings.model_validate(setup["run"]))
         warm = np.full((256, 256, 3), 127, np.uint8)
         self._augmentor.pack.faces(warm)
-        threading.Thread(target=_read_ahead, daemon=True).start()
+        read_ahead()
 
     def run(self, head: dict[str, Any], blobs: Sequence[bytes], step: Step) -> Answer:
         """The answer to one task, by its `kind`."""
@@ -62,7 +59,9 @@ class Tasks:
         """Views of one photo for a person to look at; the blobs are the PNGs of the accepted ones."""
         photo = decode_upload(blobs[0], self._pixels)
         step("decoded", photo=0)
-        cut_portrait(photo, self._augmentor.pack, self._augmentor.settings.min_source_face_px)
+        portrait = cut_portrait(photo, self._augmentor.pack, self._augmentor.settings.min_source_face_px)
+        measures = load_measures(self._augmentor.settings.gate.measures)
+        quality = {name: measure.measure(portrait.pixels, portrait.face) for name, measure in measures.items()}
         try:
             record = make_views(self._augmentor, photo, head["angles"], None, step)
         except Exception as error:
@@ -76,5 +75,6 @@ class Tasks:
                       for (facts, image), sample in zip(lines, samples, strict=True)],
             "generation_s": round(record.timings["total_s"], 3),
             "degraded": degradation(samples),
+            "warnings": warning(0, faults(measures, quality)),
         }  # fmt: skip
         return answer, [image for _, image in lines if image is not None]

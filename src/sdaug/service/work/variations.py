@@ -1,5 +1,6 @@
 """Traditional augmentation: the portrait in other light, slightly turned in the plane, mirrored, softer."""
 
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -8,6 +9,27 @@ from sdaug.types import Pose
 
 TURN_DEG = 8.0
 """In the plane; a recogniser's alignment takes most of it out again."""
+
+
+def _read() -> None:
+    import torchvision.transforms.v2  # noqa: F401
+
+
+_reader = threading.Thread(target=_read, daemon=True)
+
+
+def read_ahead() -> None:
+    """Begins to load what the variations are made with: seconds that the first one would wait and the first photo need
+    not."""
+    if _reader.ident is None:
+        _reader.start()
+
+
+def wait_until_read(step: Callable[..., None]) -> None:
+    """A word every few seconds meanwhile: on a busy machine loading takes longer than a worker may be silent."""
+    while _reader.is_alive():
+        _reader.join(5.0)
+        step("loading")
 
 
 def variations(pixels: np.ndarray, pose: Pose) -> dict[str, tuple[np.ndarray, Pose]]:

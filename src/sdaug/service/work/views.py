@@ -11,6 +11,7 @@ from sdaug.enrolment.bundle import BundleSample
 from sdaug.enrolment.marking import decode_png, encode_png
 from sdaug.gate import load_measures, overall
 from sdaug.service.poses import POSES
+from sdaug.service.work.faults import faults
 from sdaug.types import Augmentation, Photo, Pose, QualityScore
 
 Step = Callable[..., None]
@@ -46,8 +47,7 @@ def view_samples(augmentor: GenerativeAugmentor, photo: Photo, record: Augmentat
     samples = []
     for angle in record.angles:
         sample = generated(photo, angle)
-        faults = [measures[name].refusal(score.raw) for name, score in sample.quality.items() if name in measures]
-        reasons = tuple(dict.fromkeys(fault.value for fault in faults if fault is not None))
+        reasons = faults(measures, sample.quality)
         if sample.accepted and reasons:
             sample = replace(sample, accepted=False, image=None, reasons=reasons, rung="refused")
         samples.append(sample)
@@ -85,6 +85,7 @@ def from_line(facts: dict[str, Any], image: bytes | None) -> BundleSample:
     """What `to_line` was given."""
     poses = {k: None if facts[k] is None else Pose(**facts[k]) for k in ("requested", "measured")}
     quality = {name: QualityScore(**score) for name, score in facts["quality"].items()}
-    texts = {k: tuple(facts[k]) for k in ("reasons", "degraded")}
+    texts = {k: tuple(facts[k]) for k in ("reasons", "degraded", "not_evaluated")}
+    rules = {rule: tuple(reasons) for rule, reasons in facts["rules"].items()}
     pixels = None if image is None else decode_png(image)[0]
-    return BundleSample(**{**facts, **poses, **texts, "quality": quality, "image": pixels})
+    return BundleSample(**{**facts, **poses, **texts, "rules": rules, "quality": quality, "image": pixels})

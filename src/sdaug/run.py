@@ -16,6 +16,7 @@ from sdaug.augmentor import GenerativeAugmentor
 from sdaug.config import GenerationSettings, RunSettings
 from sdaug.contact import contact_sheet
 from sdaug.face.photo import read_photo
+from sdaug.measure.board import watch_board
 from sdaug.output import write_images
 from sdaug.photos import photo_path
 from sdaug.record import manifest, write_json
@@ -100,7 +101,8 @@ def _run_cell(
     try:
         augmentor.configure(generation=call["generation"])
         photo = read_photo(photo_path(call["photo"]))
-        timed = timed_calls(lambda: augmentor.augment(photo), repeats)
+        with watch_board() as looks:
+            timed = timed_calls(lambda: augmentor.augment(photo), repeats)
         images = write_images(folder, timed.record)
         np.savez(folder / VECTORS, **_vectors(timed.record))
         Image.fromarray(contact_sheet(photo, timed.record.angles)).save(folder / "contact.png")
@@ -111,6 +113,8 @@ def _run_cell(
         result = _head(call, settings, "finished") | {
             "device": device(timed.record.environment),
             "latency_s": {"load": load_s, "first_call": timed.first_call_s, "call": list(timed.call_s)},
+            "telemetry": looks.report(),
+            "energy_j": looks.energy_j,
             "record": manifest(timed.record, images),
         }
     write_result(folder, result)

@@ -44,8 +44,10 @@ def _plugin_faults(tree: Mapping[str, Any], check: Callable[[str, str, str], str
             if fault := check(package, name, json.dumps(options, default=str)):
                 faults.append(fault)
     similar = gate.get("min_similarity")
+    if not isinstance(similar, dict):
+        return faults
     known = plugins.names("sdaug.recognition")
-    unknown = [name for name in similar if name not in known] if isinstance(similar, dict) else []
+    unknown = [name for name in similar if name not in known]
     return faults + [f"unknown recogniser {name!r}; {nearest(str(name), known)}" for name in unknown]
 
 

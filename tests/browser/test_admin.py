@@ -47,7 +47,7 @@ def without_sd(start) -> Server:
 
 
 @pytest.fixture
-def open_page(browser, root, request):
+def open_page(browser, root):
     """Opens the page of a service and signs in by keyboard; `page.shot(name)` keeps what is to be seen."""
     opened = []
     folder = root / "build" / "screenshots"
@@ -59,7 +59,9 @@ def open_page(browser, root, request):
         opened.append((context, page, server))
         page.set_default_timeout(300_000)
         page.asked, page.errors = [], []
-        page.shot = lambda name: page.screenshot(path=folder / f"{name}-{WIDTHS[width]}.png", full_page=True)
+        page.shot = lambda name, whole=True: page.screenshot(
+            path=folder / f"{name}-{WIDTHS[width]}.png", full_page=whole
+        )
         page.on("request", lambda asked: page.asked.append(asked.url))
         page.on("pageerror", lambda error: page.errors.append(str(error)))
         page.on("console", lambda said: said.type == "error" and page.errors.append(said.text))
@@ -140,14 +142,14 @@ def test_views_are_shown_and_the_chosen_ones_enrolled(page):
     page.locator("#loadingOverlay").wait_for()
     assert page.evaluate("document.activeElement.id") == "cancelGeneration"
     page.get_by_text("Generating angle 2/3").wait_for()
-    page.shot("progress")
+    page.shot("progress", whole=False)
     page.get_by_role("dialog", name="Generated angles").wait_for()
     pictures = page.locator("#sdPreviewGrid img")
     assert pictures.count() >= 2
     page.wait_for_function("[...document.querySelectorAll('#sdPreviewGrid img')].every((i) => i.naturalWidth === 512)")
     assert fits(page) and accessible(page) == []
     page.locator("#sdPreviewGrid input").first.uncheck()
-    page.shot("preview")
+    page.shot("preview", whole=False)
     page.get_by_role("button", name="Accept & Enroll with These Angles").press("Enter")
     page.get_by_role("heading", name="Successfully enrolled Ayesha Khan").wait_for()
     assert int(page.locator("#countGenerated").text_content()) <= pictures.count() - 1
@@ -201,7 +203,7 @@ def test_a_generator_that_fails_half_way_is_said_and_the_original_enrolled(page,
     # The generator's worker is the youngest: the face worker is there from the start.
     os.kill(max(set(served.workers()) - before or before), signal.SIGKILL)
     page.get_by_text("The original can still be enrolled.").wait_for()
-    page.shot("failed-half-way")
+    page.shot("failed-half-way", whole=False)
     assert not page.get_by_role("button", name="Accept & Enroll with These Angles").is_visible()
     assert fits(page) and accessible(page) == []
     page.get_by_role("button", name="Reject & Use Original Only").press("Enter")

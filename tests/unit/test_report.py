@@ -167,22 +167,23 @@ def test_looks_at_the_device_are_given_as_ranges_and_their_gaps_are_said(folder,
     hot = BoardState({"VDD_GPU_SOC": 9000.0}, {"gpu": 1300.5}, {}, ("gpu-throttle",), None).report()
 
     def looked(result):
-        result["telemetry"] = {"before": cool, "after": hot}
+        result["telemetry"], result["energy_j"] = {"before": cool, "after": hot}, 31.4
 
     found = device.telemetry(changed(folder, tmp_path, looked).results)
     assert found.recorded and found.not_told == ()
     assert dict(found.told) == {
         "clock, gpu": "306 to 1300 MHz", "temperature, gpu": "41 °C", "power, VDD_GPU_SOC": "2000 to 9000 mW",
-        "power of GPU and processors": "2000 to 9000 mW", "held back by": "gpu-throttle", "power mode": "2",
+        "power of GPU and processors": "2000 to 9000 mW", "throttling": "gpu-throttle", "power mode": "2",
+        "energy of GPU and processors, a cell's calls": "31 J",
     }  # fmt: skip
 
     def blind(result):
-        result["telemetry"] = {"before": None, "after": None}
+        result["telemetry"] = {"before": None, "after": BoardState({}, {}, {}, (), None).report()}
 
     nothing = changed(folder, tmp_path, blind)
     assert device.telemetry(nothing.results).told == ()
     text = written(nothing, tmp_path).get_text()
-    assert "Not told by this device: clock, temperature, power, power of GPU and processors, held back by" in text
+    assert "Not told by this device: clock, temperature, power, power of GPU and processors, throttling" in text
 
 
 def test_two_machines_are_two_lists(folder, tmp_path):

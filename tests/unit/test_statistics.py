@@ -453,6 +453,8 @@ def test_every_setting_is_compared_and_adjusted_for_the_others():
     assert p[1] == 1.0 and [found[name].p_holm for name in ("worse", "same")] == holm(np.array(p)).tolist()
     sd = found["worse"].pairs.differences.std(ddof=1)
     assert found["worse"].detectable == minimum_detectable_effect(sd, 20) and found["same"].detectable is None
+    faster = Figure(baseline.people, baseline.seeds, baseline.angles, np.asarray(baseline.values) - 0.1)
+    assert compare(baseline, {"faster": faster}, "lower")["faster"].detectable is None, "but for rounding, all the same"
     assert isinstance(found["short"].difference, NoClaim)
     assert found["short"].p is found["short"].p_holm is found["short"].detectable is None
     assert compare(baseline, {}, "higher") == {}

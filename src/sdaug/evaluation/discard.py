@@ -97,7 +97,8 @@ def chart(curves: Mapping[str, Curve]) -> "Figure":
         return figure
     for number, (name, curve) in enumerate(ordered):
         style = ("-", "--", ":")[number // 10 % 3]  # matplotlib has ten colours
-        axes.step(curve.discarded, curve.errors, style, where="post", label=f"{name} ({curve.area:.3f})")
+        shares, errors = np.append(curve.discarded, 1.0), np.append(curve.errors, curve.errors[-1])
+        axes.step(shares, errors, style, where="post", label=f"{name} ({curve.area:.3f})")
     axes.set(xlim=(0, 1), ylim=(0, None))
     axes.grid(alpha=0.3)
     figure.legend(title="measure (mean error up to 30 %)", loc="outside right upper", fontsize=8)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from sdaug.planning.report import Report
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _FITS, _NOT = "#0b5fa5", "#b3470b"
@@ -30,7 +31,6 @@ def time_against_memory(report: Report) -> "Figure":
             held, took.predicted, s=70, edgecolors=colour, facecolors=colour if one.on_front else "none",
             marker="*" if one is report.recommended else "o", zorder=3,
         )  # fmt: skip
-        axes.annotate(one.asked.name, (held, took.predicted), (6, 4), textcoords="offset points", size=8)
     axes.axhline(10, color="0.6", linestyle=":", label="the mission's 10 s for five")
     axes.axvline(report.budget_gb, color="0.6", linestyle="--", label=f"budget, {report.budget_gb:g} GB")
     axes.set_yscale("log")
@@ -39,7 +39,33 @@ def time_against_memory(report: Report) -> "Figure":
     axes.set_title(f"{report.machine.title}: predictions", fontsize=10)
     axes.grid(alpha=0.25, which="both")
     axes.legend(fontsize=8)
+    _label(
+        axes,
+        {one.asked.name: (one.allocated_gb or 0.0, one.five.seconds.predicted) for one in report.planned if one.five},
+    )
     return figure
+
+
+def _label(axes: "Axes", points: dict[str, tuple[float, float]]) -> None:
+    """A name beside each point, one after the other where points fall together, none over another: one that would be
+    is moved up, with a line to its point."""
+    axes.autoscale_view()
+    unit = 72 / axes.figure.dpi
+    heights: list[float] = []
+    together: dict[tuple[int, int], list[str]] = {}
+    for name, point in points.items():
+        x, y = axes.transData.transform(point) * unit
+        together.setdefault((round(x / 4), round(y / 4)), []).append(name)
+    for (_, place), names in sorted(together.items(), key=lambda item: item[0][1]):
+        height = above = place * 4.0
+        while any(abs(above - other) < 10 for other in heights):
+            above += 1
+        heights.append(above)
+        line = {"arrowstyle": "-", "color": "0.6", "linewidth": 0.6} if above > height + 3 else None
+        axes.annotate(
+            ", ".join(names), points[names[0]], (9, above - height), textcoords="offset points", size=8, va="center",
+            arrowprops=line,
+        )  # fmt: skip
 
 
 def stages(report: Report) -> "Figure":

@@ -29,7 +29,7 @@ READINGS = {
     "temperatures_c": ("temperature", "°C"),
     "power_mw": ("power", "mW"),
     "total_mw": ("power of GPU and processors", "mW"),
-    "throttled": ("held back by", ""),
+    "throttled": ("throttling", ""),
     "power_mode": ("power mode", ""),
 }
 """What a look at the device may tell (`measure/sysfs.py`), with words and unit."""
@@ -83,7 +83,9 @@ class Telemetry:
 def telemetry(results: Results) -> Telemetry:
     """What the finished cells recorded of the device's state."""
     found = [result["telemetry"] for result in _finished(results) if "telemetry" in result]
-    looks = [look for of in found for look in (of or {}).values() if look is not None]
+    # A device that tells nothing else does not tell either that nothing held it back.
+    looks = [look for of in found for look in (of or {}).values() if look is not None and any(look.values())]
+    spent = [joules for result in _finished(results) if (joules := result.get("energy_j")) is not None]
     told: list[tuple[str, str]] = []
     not_told = []
     for name, (words, unit) in READINGS.items():
@@ -99,6 +101,8 @@ def telemetry(results: Results) -> Telemetry:
             ]
         else:
             told.append((words, _range(values, unit)))
+    if spent:
+        told.append(("energy of GPU and processors, a cell's calls", _range(spent, "J")))
     return Telemetry(bool(found), tuple(told), tuple(not_told))
 
 

@@ -127,7 +127,7 @@ class Kills:
             return []
         self.server.kill()
         until = time.monotonic() + 30
-        while set(workers) & set(workers_of(pid)):
+        while set(workers) & set(workers_of(pid, 1)):
             if time.monotonic() > until:
                 return ["a worker outlives its server"]
             time.sleep(0.05)

@@ -102,8 +102,8 @@ class Server:
         return workers_of(self.process.pid)
 
 
-def workers_of(pid: int) -> list[int]:
-    """The live worker processes whose parent is, or was until it died, `pid`."""
+def workers_of(*parents: int) -> list[int]:
+    """The live worker processes of these parents; 1 is that of whoever outlives its own."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -112,7 +112,7 @@ def workers_of(pid: int) -> list[int]:
                 parent = (entry / "stat").read_text().rsplit(")", 1)[1].split()[1]
             except OSError:
                 continue
-            if b"sdaug.service.work.main" in command and int(parent) in (pid, 1):
+            if b"sdaug.service.work.main" in command and int(parent) in parents:
                 found.append(int(entry.name))
     return found
 

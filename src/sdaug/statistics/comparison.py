@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sdaug.statistics.bootstrap import ROUNDING
 from sdaug.statistics.claims import Estimate, NoClaim, too_few
 from sdaug.statistics.detectable import minimum_detectable_effect
 from sdaug.statistics.holm import holm
@@ -58,4 +59,5 @@ def compare(
 
 def _detectable(pairs: Pairs) -> float | None:
     sd = float(pairs.differences.std(ddof=1))
-    return minimum_detectable_effect(sd, len(pairs.people)) if sd > 0 else None
+    same = sd <= ROUNDING * float(np.abs(pairs.baseline).max())
+    return None if same else minimum_detectable_effect(sd, len(pairs.people))

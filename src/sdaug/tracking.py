@@ -3,7 +3,9 @@
 import hashlib
 import json
 import logging
+import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +27,7 @@ CELLS_TAG = "sdaug.cells"
 """On a parent: a digest of what is to be run."""
 
 TABLE = "cells.json"
+SQLITE = "sqlite:///"
 RECIPE = "sdaug-recipe"
 """The registered model whose versions are the settings that sweeps recommended."""
 
@@ -39,7 +42,7 @@ log = logging.getLogger("sdaug.tracking")
 
 def store_uri(root: Path) -> str:
     """The tracking store under `root/mlruns`; always given, since MLflow's default moves with what lies about."""
-    return f"sqlite:///{(root / 'mlruns' / 'mlflow.db').resolve()}"
+    return f"{SQLITE}{(root / 'mlruns' / 'mlflow.db').resolve()}"
 
 
 def is_server(uri: str | None) -> bool:
@@ -93,9 +96,14 @@ def open_parent(root: Path, name: str, cells: Sequence[str], shown: Shown, uri: 
     client, uri = _client(root, uri), uri or store_uri(root)
     experiment_id = _experiment_id(client, root, uri, name)
     digest = _digest(sorted(cells))
-    waiting = client.search_runs([experiment_id], f"tags.`{CELLS_TAG}` = '{digest}' and attributes.status = 'KILLED'")
-    run = waiting[0].info.run_id if waiting else None
-    run = run or _born(client, experiment_id, name, {CELLS_TAG: digest} | git_tags(root))
+    waiting = client.search_runs(
+        [experiment_id], f"tags.`{CELLS_TAG}` = '{digest}' and attributes.status != 'FINISHED'"
+    )
+    if not waiting:
+        run = _born(client, experiment_id, name, {CELLS_TAG: digest} | git_tags(root))
+        return Parent(uri, experiment_id, run, shown)
+    run = waiting[0].info.run_id
+    client.set_terminated(run, "KILLED")  # it may have been killed while it was born
     return Parent(uri, experiment_id, run, shown)
 
 
@@ -172,13 +180,32 @@ def log_setting_early(parent: Parent, setting: Setting, out: Path) -> None:
 
 def _client(root: Path | None, uri: str | None = None) -> Any:
     if root is not None and uri is None:
-        (root / "mlruns").mkdir(parents=True, exist_ok=True)
         uri = store_uri(root)
     from mlflow import MlflowClient
 
     for name in ("alembic", "mlflow.store.db.utils"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    if uri is not None and uri.startswith(SQLITE):
+        _make_store(Path(uri.removeprefix(SQLITE)))
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def _make_store(path: Path) -> None:
+    """The SQLite store at `path`, if there is none: under another name until it is whole, for MLflow makes it by dozens
+    of migrations and never mends one that was killed in between."""
+    if path.exists():
+        return
+    from mlflow import MlflowClient
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".new-", dir=path.parent) as place:
+        draft = Path(place) / path.name
+        uri = f"{SQLITE}{draft}"
+        MlflowClient(tracking_uri=uri, registry_uri=uri).search_experiments(max_results=1)
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            log.info("%s was made by somebody else meanwhile", path)
 
 
 def _experiment_id(client: Any, root: Path, uri: str | None, name: str) -> str:

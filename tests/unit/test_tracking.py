@@ -1,6 +1,9 @@
 """What MLflow is told of a sweep: every setting and cell, nobody's face or name unless asked for, never half."""
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import nbformat
@@ -119,6 +122,52 @@ def test_being_killed_while_logging_leaves_no_run_running_and_the_next_call_comp
     assert log_sweep(root, out, results, CHOICE) == parent, "what is logged is not logged again"
     whole = [run for run in read_runs(root, "x") if run["tags"].get(PARENT_TAG) == parent]
     assert len(whole) == 2 and "RUNNING" not in {run["status"] for run in read_runs(root, "x")}
+
+
+def test_a_run_whose_birth_was_cut_short_is_taken_up(swept, monkeypatch):
+    """Between being created and being set to KILLED a run says that it runs."""
+    root, out, results = swept(log_images=False)
+    real = tracking._client
+
+    class Cut:
+        def __init__(self, client, after):
+            self.client, self.after = client, after
+
+        def __getattr__(self, name):
+            return getattr(self.client, name)
+
+        def create_run(self, *arguments, **options):
+            made = self.client.create_run(*arguments, **options)
+            self.after.pop()
+            if not self.after:
+                raise KeyboardInterrupt
+            return made
+
+    for born in (1, 2):  # the parent, then its first child
+        monkeypatch.setattr(tracking, "_client", lambda *given, left=[0] * born: Cut(real(*given), left))
+        with pytest.raises(KeyboardInterrupt):
+            log_sweep(root, out, results, CHOICE)
+        monkeypatch.undo()
+        assert [run["status"] for run in read_runs(root, "x")].count("RUNNING") == 1
+        if born == 1:
+            tracking.open_parent(root, "x", [result["key"] for result in results], tracking.Shown(False, NAMES))
+            assert {run["status"] for run in read_runs(root, "x")} == {"KILLED"}
+    log_sweep(root, out, results, CHOICE)
+    assert sorted(run["status"] for run in read_runs(root, "x")) == ["FAILED", "FINISHED", "FINISHED"]
+
+
+def test_a_store_that_was_killed_in_the_making_is_made_again(tmp_path):
+    """MLflow's own answer to half of its migrations is an error for ever."""
+    script = "import sys, pathlib; from sdaug.tracking import read_runs; read_runs(pathlib.Path(sys.argv[1]), 'x')"
+    process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)])
+    until = time.monotonic() + 120
+    while not any(path.stat().st_size for path in tmp_path.glob("mlruns/.new-*/mlflow.db")):
+        assert process.poll() is None and time.monotonic() < until
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "mlruns" / "mlflow.db").exists()
+    assert read_runs(tmp_path, "x") == [] and (tmp_path / "mlruns" / "mlflow.db").is_file()
 
 
 def test_without_a_recommendation_there_is_no_recipe(swept):

@@ -76,7 +76,8 @@ def sweep_kills(kills: int = 20, seed: int = 0) -> dict[str, Any]:
     with TemporaryDirectory(prefix="sdaug-soak-") as place:
         whole = _fresh(Path(place) / "whole")
         started = time.monotonic()
-        _finish(whole)
+        if problems := _finish(whole):
+            raise RuntimeError(f"the undisturbed sweep: {problems}")
         seconds = time.monotonic() - started
         wanted, wrong, moments = _results(whole), {}, []
         if problems := run_problems(whole):
@@ -87,8 +88,7 @@ def sweep_kills(kills: int = 20, seed: int = 0) -> dict[str, Any]:
             killed = _kill_at(folder, moment, victim)
             if killed:
                 moments.append(round(moment, 2))
-                _finish(folder)
-                if problems := differences(wanted, _results(folder)) + run_problems(folder):
+                if problems := _finish(folder) or differences(wanted, _results(folder)) + run_problems(folder):
                     wrong[f"{victim} at {moment:.2f} s, {killed} processes"] = problems
             else:  # it had ended by itself: the machine has grown faster, and nothing was killed
                 seconds = moment
@@ -156,9 +156,9 @@ def _start(folder: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
 
 
-def _finish(folder: Path) -> None:
-    if _start(folder).wait():
-        raise RuntimeError(f"the sweep failed: {(folder / 'log.txt').read_text(encoding='utf-8')[-2000:]}")
+def _finish(folder: Path) -> list[str]:
+    """Runs the sweep to its end; the end of its log where it failed."""
+    return [(folder / "log.txt").read_text(encoding="utf-8")[-2000:]] if _start(folder).wait() else []
 
 
 def _kill_at(folder: Path, seconds: float, victim: Victim) -> int:

@@ -34,7 +34,7 @@ RECIPE = "sdaug-recipe"
 CHAMPION = "champion"
 """The alias of the version recommended last."""
 
-ANSWER_S = 5.0
+ANSWER_S = 30.0
 """How long a server may take to say that it is there."""
 
 log = logging.getLogger("sdaug.tracking")

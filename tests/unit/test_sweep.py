@@ -212,7 +212,7 @@ def test_a_dask_worker_killed_in_the_middle_leaves_every_cell_done_once(made, tm
     experiment, cells = made(trouble, grid={"strict": [True, False]})
     out = tmp_path / "out"
     with LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, resources={"GPU": 1}
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", resources={"GPU": 1}
     ) as cluster:
         killed = threading.Thread(target=kill_the_first, args=(tmp_path / "pids.txt",))
         killed.start()

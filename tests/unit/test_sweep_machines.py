@@ -82,7 +82,7 @@ def cluster():
     with (
         dask.config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"}),
         LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, resources={"GPU": 1}
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", resources={"GPU": 1}
         ) as made,
     ):
         yield made.scheduler_address

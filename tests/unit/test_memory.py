@@ -1,5 +1,6 @@
 """Memory meters on a machine made up: its /proc, its /sys, its torch.cuda."""
 
+import importlib.util
 import os
 import sys
 import threading
@@ -9,7 +10,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from sdaug.measure import memory
 from sdaug.measure.memory import METERS, SAMPLED_PEAKS, meters, unified_memory, watch
 
 MB = 2**20
@@ -75,7 +75,7 @@ class FakeCuda:
 def cuda(monkeypatch):
     fake = FakeCuda()
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=fake))
-    monkeypatch.setattr(memory.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     return fake
 
 
@@ -101,7 +101,7 @@ def nvml(monkeypatch, processes, fails=False):
         nvmlDeviceGetComputeRunningProcesses=running,
     )
     monkeypatch.setitem(sys.modules, "pynvml", fake)
-    monkeypatch.setattr(memory.importlib.util, "find_spec", lambda _: "here")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: "here")
 
 
 def test_every_meter_is_described_and_a_missing_one_is_none_and_never_0(root, no_gpu):

@@ -3,6 +3,7 @@
 import importlib
 import json
 import logging
+import os
 import re
 import shutil
 from dataclasses import replace
@@ -204,7 +205,7 @@ def test_a_full_disk_leaves_no_half_file(text, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(prompts.os, "replace", full)
+    monkeypatch.setattr(os, "replace", full)
     assert "No space left" in embeds(text, tmp_path).problem
     assert not list(tmp_path.glob("*.safetensors")) and not list(tmp_path.glob("*.part"))
 

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from sdaug.measure.clock import settler
+
 
 @dataclass(frozen=True)
 class Forward:
@@ -61,7 +63,7 @@ def forwards(targets: dict[str, tuple[Any, str]], device: Any, keep: str | None 
 
     On a GPU every pass is waited for, which costs a little of what queueing ahead gains.
     """
-    settle = _settle(device)
+    settle = settler(device)
     seen = Forwards()
     before = {stage: (owner, name, getattr(owner, name)) for stage, (owner, name) in targets.items()}
     own = {stage: name in vars(owner) for stage, (owner, name, _) in before.items()}
@@ -89,11 +91,3 @@ def forwards(targets: dict[str, tuple[Any, str]], device: Any, keep: str | None 
 def _set(owner: Any, name: str, value: Any) -> None:
     """Past torch's own `__setattr__`, which takes modules only where a module was."""
     vars(owner)[name] = value
-
-
-def _settle(device: Any) -> Callable[[], None]:
-    if device.type != "cuda":
-        return lambda: None
-    import torch
-
-    return lambda: torch.cuda.synchronize(device)

@@ -15,7 +15,7 @@ from sdaug.costmodel.figures import Interval
 from sdaug.costmodel.parts import Dtype
 from sdaug.costmodel.predict import Machine
 from sdaug.measure.board import watch_board
-from sdaug.measure.clock import quiet_clock
+from sdaug.measure.clock import quiet_clock, settler
 from sdaug.measure.environment import provenance
 from sdaug.measure.memory import watch
 from sdaug.planning.settings import Asked
@@ -147,15 +147,6 @@ def _timed(cases: Sequence[Case], device: str, rounds: int, progress: Callable[[
     for row in rows:
         check_floor(row.name, row.spent.values, row.floor_s)
     return rows
-
-
-def settler(device: str) -> Callable[[], None]:
-    """What waits until `device` is done."""
-    if not device.startswith("cuda"):
-        return lambda: None
-    import torch
-
-    return lambda: torch.cuda.synchronize(device)
 
 
 def table(report: dict[str, Any]) -> str:

@@ -3,14 +3,13 @@
 import hashlib
 import json
 import logging
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sdaug.diffusion.components import TextFiles, WeightsInvalid
 from sdaug.diffusion.reading import read_network
+from sdaug.whole import write_whole
 
 PROMPT = "a sharp photograph of a person's face, neutral expression, plain background, even light"
 NEGATIVE_PROMPT = "blurry, drawing, painting, distorted face, extra face, text"
@@ -133,13 +132,7 @@ def _write(path: Path, positive: Any, negative: Any, made_by: dict[str, str]) ->
     metadata = made_by | {"sha256": _tensors_sha256([positive, negative])}
     content = save({"positive": positive, "negative": negative}, metadata)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        os.replace(draft, path)
-    finally:
-        Path(draft).unlink(missing_ok=True)
+    write_whole(path, content)
 
 
 def _tensors_sha256(tensors: list[Any]) -> str:

@@ -12,10 +12,8 @@ http://cv.iptc.org/newscodes/digitalsourcetype/ (definitions as of 2024-09-17):
 Re-encoding by other software usually drops the mark; the bundle's manifest says `synthetic` as well.
 """
 
-import os
 import re
 import struct
-import tempfile
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
@@ -23,6 +21,8 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 import numpy as np
+
+from sdaug.whole import write_whole
 
 VOCABULARY = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 SOURCE_TYPES = {
@@ -91,15 +91,7 @@ def encode_png(rgb: np.ndarray, *, synthetic: bool, provenance: Mapping[str, str
 
 def write_png(path: Path, rgb: np.ndarray, *, synthetic: bool, provenance: Mapping[str, str] | None) -> None:
     """Write `encode_png`'s bytes to `path`, whole or not at all."""
-    data = encode_png(rgb, synthetic=synthetic, provenance=provenance)
-    path = Path(path)
-    handle, name = tempfile.mkstemp(prefix=".sdaug-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    write_whole(Path(path), encode_png(rgb, synthetic=synthetic, provenance=provenance))
 
 
 def decode_png(data: bytes) -> tuple[np.ndarray, dict[str, str] | None]:

@@ -1,7 +1,6 @@
 """Where a bundle lies: a folder, a zip, or an encrypted file. Read by content, never by name."""
 
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from sdaug.enrolment.archive import unzipped, zipped
 from sdaug.enrolment.folder import check_target, read_folder, write_folder
 from sdaug.enrolment.layout import MANIFEST
 from sdaug.enrolment.sealing import MAGIC, sealed, unsealed
+from sdaug.whole import write_whole
 
 MAX_ARCHIVE_BYTES = 1024**3
 
@@ -56,13 +56,7 @@ def publish(path: Path, files: Mapping[str, bytes], key: bytes | None = None, ov
 def write_file(path: Path, data: bytes) -> Path:
     """Write `data` at `path`, whole or not at all, readable by the owner only."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(prefix=".sdaug-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(draft, path)
-    finally:
-        Path(draft).unlink(missing_ok=True)
+    write_whole(path, data)
     return path
 
 

@@ -4,9 +4,6 @@ Kernel files first (`sysfs.py`): a Jetson tells all of it there, a desktop its p
 card of its own is asked through NVML (package nvidia-ml-py), which answers "not supported" on a Jetson.
 """
 
-import importlib
-import importlib.util
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sdaug.measure.memory import torch_with_gpu
+from sdaug.measure.nvml import open_card
 from sdaug.measure.sysfs import ROOT, BoardState, is_tegra, read_sysfs
 
 PERIOD_S = 1.0
@@ -130,17 +129,9 @@ def _extreme(states: list[BoardState], choose: Callable[..., float]) -> BoardSta
 
 def _card() -> BoardState | None:
     """The GPU that PyTorch uses, as NVML tells; None without one, without NVML's package, or where it knows none."""
-    torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_available() or importlib.util.find_spec("pynvml") is None:
-        return None
-    nvml = importlib.import_module("pynvml")
-    try:
-        nvml.nvmlInit()
-        uuid = torch.cuda.get_device_properties(torch.cuda.current_device()).uuid
-        handle = nvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
-    except nvml.NVMLError:
-        return None
-    return read_card(nvml, handle)
+    torch = torch_with_gpu()
+    card = None if torch is None else open_card(torch)
+    return None if card is None else read_card(*card)
 
 
 def read_card(nvml: Any, handle: Any) -> BoardState:

@@ -40,6 +40,15 @@ def quiet_clock(device: str, threads: int) -> Callable[[], float]:
     return time.thread_time if device == "cpu" and threads == 1 else time.perf_counter
 
 
+def settler(device: Any) -> Callable[[], None]:
+    """What waits until `device`, a torch.device or its name, is done."""
+    if not str(device).startswith("cuda"):
+        return lambda: None
+    import torch
+
+    return lambda: torch.cuda.synchronize(device)
+
+
 def milliseconds(call: Callable[[], object]) -> float:
     """How long one call takes."""
     started = time.perf_counter()

@@ -6,7 +6,6 @@ rest the processor's; where memory is unified (a Jetson), all of them count part
 
 import ctypes
 import gc
-import importlib.util
 import os
 import re
 import sys
@@ -18,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+from sdaug.measure.nvml import open_card
 
 METERS = {
     "resident": "this process's pages in RAM (RSS)",
@@ -119,7 +120,7 @@ def unified_memory(root: Path = ROOT) -> bool | None:
     """Whether GPU and processor share one memory; None without a GPU, or before PyTorch is loaded."""
     if (root / "etc/nv_tegra_release").exists():
         return True
-    torch = _torch_with_gpu()
+    torch = torch_with_gpu()
     return None if torch is None else bool(torch.cuda.get_device_properties(torch.cuda.current_device()).is_integrated)
 
 
@@ -127,7 +128,7 @@ def give_back() -> None:
     """Gives back what nothing refers to any more: Python's garbage, the unused part of PyTorch's pool on the GPU, and
     free pages of the heap, which glibc otherwise keeps for this process (MediaPipe's threads leave many behind)."""
     gc.collect()
-    torch = _torch_with_gpu()
+    torch = torch_with_gpu()
     if torch is not None:
         torch.cuda.empty_cache()
     glibc = _glibc("malloc_trim")
@@ -202,18 +203,19 @@ def _resident_peak() -> int | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _torch_with_gpu() -> Any:
+def torch_with_gpu() -> Any:
+    """The module, if it is loaded and has a GPU; None else."""
     torch = sys.modules.get("torch")
     return torch if torch is not None and hasattr(torch, "cuda") and torch.cuda.is_available() else None
 
 
 def _cuda(meter: str) -> int | None:
-    torch = _torch_with_gpu()
+    torch = torch_with_gpu()
     return None if torch is None else int(getattr(torch.cuda, meter)())
 
 
 def _gpu_used() -> int | None:
-    torch = _torch_with_gpu()
+    torch = torch_with_gpu()
     if torch is None:
         return None
     free, total = torch.cuda.mem_get_info()
@@ -222,14 +224,12 @@ def _gpu_used() -> int | None:
 
 def _gpu_process() -> int | None:
     """NVML lists processes by the number that the driver knows them by; in a container ours may not be among them."""
-    torch = _torch_with_gpu()
-    if torch is None or importlib.util.find_spec("pynvml") is None:
+    torch = torch_with_gpu()
+    card = None if torch is None else open_card(torch)
+    if card is None:
         return None
-    pynvml = importlib.import_module("pynvml")
+    pynvml, handle = card
     try:
-        pynvml.nvmlInit()
-        uuid = torch.cuda.get_device_properties(torch.cuda.current_device()).uuid
-        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
         processes = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
     except pynvml.NVMLError:  # a Jetson's NVML knows no processes
         return None

@@ -1,6 +1,5 @@
 """`sdaug serve` as a process of its own, for whoever wants to load, fuzz or kill it."""
 
-import io
 import os
 import re
 import signal
@@ -8,14 +7,13 @@ import socket
 import subprocess
 import sys
 import time
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
-import numpy as np
 
+from sdaug.enrolment.store import opened
 from sdaug.enrolment.verify import check_files
 from sdaug.photos import photo_path
 
@@ -150,10 +148,8 @@ def all_persons(client: httpx.Client) -> list[dict[str, Any]]:
 
 
 def bundle_rows(data: bytes) -> int:
-    """How many vectors a bundle in a zip holds. Raises BundleError where anything in it does not agree."""
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        vectors: np.ndarray = check_files({name: archive.read(name) for name in archive.namelist()})[0]
-    return len(vectors)
+    """How many vectors a bundle in a zip holds. Raises ValueError where anything in it does not agree."""
+    return len(check_files(opened(data))[0])
 
 
 def photo() -> bytes:

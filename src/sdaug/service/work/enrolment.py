@@ -12,13 +12,14 @@ import numpy as np
 from sdaug.augmentor import GenerativeAugmentor
 from sdaug.cohort import Cohort, without_subject
 from sdaug.enrol import RULES, embed_largest, generator_facts
+from sdaug.enrolment.archive import zipped
 from sdaug.enrolment.bundle import BundleSample, bundle_files
+from sdaug.enrolment.facts import detector_facts, recogniser_facts
 from sdaug.enrolment.layout import EMBEDDINGS, MANIFEST, canonical_json, digest
 from sdaug.enrolment.manifest import Header, parse, parse_manifest
 from sdaug.gate import Gate, open_gate
 from sdaug.measure.digest import array_sha256
 from sdaug.record import plain
-from sdaug.service.work.archive import zipped
 from sdaug.service.work.decoding import decode_upload
 from sdaug.service.work.faults import faults, warning
 from sdaug.service.work.portrait import Portrait, cut_portrait
@@ -254,7 +255,6 @@ def _packed(augmentor: GenerativeAugmentor, task: dict[str, Any], got: Collected
 
 def _header(augmentor: GenerativeAugmentor, task: dict[str, Any], got: Collected) -> Header:
     pack, settings = augmentor.pack, augmentor.settings
-    own = pack.recognisers[0]
     made = generator_facts(got.records[0]) if got.records else {"name": "sdaug", "version": version("sdaug")}
     policy = {
         "gate": plain(settings.gate.model_dump()),
@@ -269,15 +269,8 @@ def _header(augmentor: GenerativeAugmentor, task: dict[str, Any], got: Collected
         "created": task["created"],
         "tool": {"name": "sdaug.service", "version": version("sdaug")},
         "config_hash": hashlib.sha256(settings.model_dump_json().encode()).hexdigest(),
-        "recogniser": {
-            "name": own.name,
-            "sha256": own.sha256,
-            "dim": own.dim,
-            "metric": own.metric,
-            "normalised": own.metric == "cosine",
-            "pack": pack.name,
-        },
-        "detector": {"name": pack.facts["detector"], "files": pack.facts["files"]},
+        "recogniser": recogniser_facts(pack),
+        "detector": detector_facts(pack),
         "generator": made,
         "policy": policy,
         "consent": task["consent"],

@@ -53,6 +53,15 @@ def a_cache_of_its_own(monkeypatch, tmp_path_factory):
     monkeypatch.setenv("SDAUG_CACHE", str(tmp_path_factory.getbasetemp() / "sdaug-cache"))
 
 
+@pytest.fixture(autouse=True)
+def a_log_level_of_its_own():
+    """`--quiet`, and a soak's part, are for one process; here the next test has it too."""
+    logger = logging.getLogger("sdaug")
+    level = logger.level
+    yield
+    logger.setLevel(level)
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     return ROOT

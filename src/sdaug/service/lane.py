@@ -22,6 +22,9 @@ START_S = 180.0
 GRACE_S = 10.0
 """Seconds a cancelled job has to end by itself before its worker is killed."""
 
+EXIT_S = 2.0
+"""Seconds that a worker which hung up has to be gone."""
+
 SECRETS = frozenset({KEY_VARIABLE, DATABASE_VARIABLE})
 """Of the server's environment, what a worker has no use for."""
 
@@ -157,7 +160,7 @@ class Lane:
             await process.stdin.drain()
             await self._listen(job, process)
         except (ConnectionError, asyncio.IncompleteReadError, FrameError) as error:
-            code = await self._end_worker()
+            code = await self._end_worker(0.0 if isinstance(error, FrameError) else EXIT_S)
             if job.cancelled.is_set():
                 raise JobCancelled("cancelled while it ran") from error
             raise WorkerLost("worker_crashed", f"the {self.name} worker ended with status {code}") from error
@@ -237,10 +240,14 @@ class Lane:
         log.info("%s worker %d: %s", self.name, process.pid, head["kind"])
         return process
 
-    async def _end_worker(self) -> int | None:
+    async def _end_worker(self, patience: float = 0.0) -> int | None:
+        """Its exit status. patience: seconds that it has to end by itself before it is killed."""
         process, self._process = self._process, None
         if process is None:
             return None
+        # Killing one that has just ended would lose its status (python/cpython#87744).
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(process.wait(), patience)
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()

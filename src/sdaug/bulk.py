@@ -17,6 +17,7 @@ from sdaug.cohort import Cohort, read_cohort
 from sdaug.config import RunSettings
 from sdaug.enrol import enrol_records
 from sdaug.enrolment.bundle import NO_TERMS, Terms
+from sdaug.enrolment.manifest import subject_id
 from sdaug.enrolment.verify import verify_bundle
 from sdaug.executors import Executor, WorkersLost, serial
 from sdaug.face.photo import read_photo
@@ -68,7 +69,8 @@ class Enrolment:
 def subjects_in(folder: Path) -> dict[str, tuple[str, ...]]:
     """Photos by subject: those of each sub-folder, which is called what the subject is, and each photo beside them.
 
-    Raises BulkError naming every subject that comes twice or has no photo; hidden entries are left alone.
+    Raises BulkError naming every subject that comes twice, has no photo or a name that is no id; hidden entries are
+    left alone.
     """
     if not folder.is_dir():
         raise BulkError(f"{str(folder)!r} is no folder; expected one with a sub-folder or a photo of each person")
@@ -86,6 +88,10 @@ def subjects_in(folder: Path) -> dict[str, tuple[str, ...]]:
             places.setdefault(subject, []).append(path.name)
             found[subject] = tuple(str(photo.resolve()) for photo in photos)
     for subject, names in places.items():
+        try:
+            subject_id(subject)
+        except ValueError as error:
+            faults.append(str(error))
         if len(names) > 1:
             faults.append(
                 f"subject {subject!r} comes {len(names)} times: {', '.join(names)}; a sub-folder joins photos"

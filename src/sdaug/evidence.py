@@ -55,7 +55,8 @@ class Evidence:
 def evidence(results: Sequence[Mapping[str, Any]], baseline: str, cells: Path) -> Evidence:
     """All settings of a sweep against `baseline`. cells: the folder that holds each cell's, with its vectors.
 
-    A cell that failed has none of its angles accepted; its similarities and its time are unmeasured.
+    A cell that failed has none of its angles accepted; its similarities and its time are unmeasured. Times are compared
+    within one device only.
     """
     settings = by_setting(results)
     own = next((_own_recogniser(result) for result in results if result["status"] == "finished"), None)
@@ -96,7 +97,8 @@ def _rows(result: Mapping[str, Any], name: str, own: str | None) -> Iterator[tup
         yield from ((who, seed, index, 0.0) for index in angles)
         return
     if name == "seconds an angle":
-        yield who, seed, "all", seconds_an_angle(result)
+        # The device is a block: only times of one and the same device are paired.
+        yield who, seed, result.get("device"), seconds_an_angle(result)
         return
     for angle in result["record"]["angles"]:
         raw = raw_outcome(angle, backend)

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 from sdaug.cells import Cell, Person, cells_of, weights_digest
 from sdaug.config import Config, ModelSettings, RunSettings, nearest
 from sdaug.face.photo import read_photo
-from sdaug.photos import photo_path, photos_in
+from sdaug.photos import one_each, photo_path, photos_in
 from sdaug.setting_faults import plugin_fault, spoken, validated
 from sdaug.types import PhotoError
 
@@ -133,8 +133,8 @@ def read_people(experiment: Experiment) -> list[Person]:
         asked, place = experiment.people, "people"
     else:
         try:
-            asked = {path.stem: str(path) for path in photos_in(str(experiment.people))}
-        except FileNotFoundError as error:
+            asked = {path.stem: str(path) for path in one_each(photos_in(str(experiment.people)))}
+        except (FileNotFoundError, ValueError) as error:
             raise ExperimentError(f"people: {error}") from error
         place = "people"
     people, faults = [], []

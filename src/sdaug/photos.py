@@ -1,5 +1,6 @@
 """Photos by name: a file, or the one real photo every installation has."""
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -36,3 +37,17 @@ def photos_in(folder: str | Path) -> list[Path]:
     if not found:
         raise FileNotFoundError(f"there is no photo in {str(folder)!r}; expected files called {', '.join(SUFFIXES)}")
     return found
+
+
+def one_each(photos: Sequence[Path]) -> Sequence[Path]:
+    """`photos` themselves. Raises ValueError naming those that differ in their endings alone: whose is whose?
+
+    >>> one_each([Path("ada.jpg"), Path("ada.png"), Path("bea.jpg")])
+    Traceback (most recent call last):
+    ValueError: ada.jpg and ada.png are of one name; expected one photo a person
+    """
+    names = [photo.stem for photo in photos]
+    twice = [photo.name for photo in photos if names.count(photo.stem) > 1]
+    if twice:
+        raise ValueError(f"{' and '.join(twice)} are of one name; expected one photo a person")
+    return photos

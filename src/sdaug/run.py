@@ -1,5 +1,6 @@
 """One load-time setting, run: every call under it, each on one photo, measured and written down."""
 
+import datetime
 import os
 import platform
 import time
@@ -17,12 +18,13 @@ from sdaug.config import GenerationSettings, RunSettings
 from sdaug.contact import contact_sheet
 from sdaug.face.photo import read_photo
 from sdaug.measure.board import watch_board
+from sdaug.measure.source import code_version
 from sdaug.output import write_images
 from sdaug.photos import photo_path
 from sdaug.record import manifest, write_json
 from sdaug.types import Augmentation
 
-SCHEMA = "sdaug.cell/2"
+SCHEMA = "sdaug.cell/3"
 RESULT = "result.json"
 VECTORS = "vectors.npz"
 
@@ -125,6 +127,8 @@ def _head(call: Mapping[str, Any], settings: RunSettings, status: str) -> dict[s
     generation = GenerationSettings.model_validate(call["generation"])
     return {
         "schema": SCHEMA,
+        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "code_version": code_version(),
         "key": call["key"],
         "setting": call["setting"],
         "person": call["person"],

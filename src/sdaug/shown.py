@@ -1,7 +1,7 @@
 """What of people may leave their machine in a log: everything, or nothing that says who they are."""
 
-import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,15 +28,34 @@ class Shown:
             return [self.hidden(value) for value in content]
         return self._hidden_text(content) if isinstance(content, str) else content
 
-    def notebook(self, content: Mapping[str, Any]) -> dict[str, Any]:
-        """An executed notebook's content with every name in it, wherever it stands, hidden in the same way."""
-        text = json.dumps(content)
-        for number, name in enumerate(dict.fromkeys(self.names), 1) if not self.everything else ():
-            text = text.replace(json.dumps(name)[1:-1], f"person {number}")
-        return json.loads(text)
+    def notebook(self, content: Any) -> Any:
+        """An executed notebook's content with every name hidden wherever it stands in a text as a word of its own.
+
+        >>> Shown(False, ("ada", "bea")).notebook({"source": "turn('bea') # in Canada"})
+        {'source': "turn('person 2') # in Canada"}
+        """
+        if self.everything:
+            return content
+        if isinstance(content, Mapping):
+            return {without_names(key, self.names): self.notebook(value) for key, value in content.items()}
+        if isinstance(content, (list, tuple)):
+            return [self.notebook(value) for value in content]
+        return without_names(content, self.names) if isinstance(content, str) else content
 
     def _hidden_text(self, text: str) -> str:
         for number, name in enumerate(dict.fromkeys(self.names), 1):
             if text == name or Path(text).stem == name:
                 return f"person {number}"
         return text
+
+
+def without_names(text: str, names: Sequence[str]) -> str:
+    """`text` with every name that stands there as a word of its own put as person 1, 2 ..., in the order of `names`.
+
+    >>> without_names("no face in people/ada-lou.png; Canada", ["ada", "ada-lou"])
+    'no face in people/person 2.png; Canada'
+    """
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names), 1)}
+    # In one go, the longest first: neither is a name found within another, nor within what stands for one.
+    found = "|".join(re.escape(name) for name in sorted(numbers, key=len, reverse=True) if name)
+    return re.sub(rf"(?<!\w)(?:{found})(?!\w)", lambda it: f"person {numbers[it[0]]}", text) if found else text

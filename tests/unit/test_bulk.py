@@ -83,6 +83,12 @@ def test_who_comes_twice_or_has_no_photo_is_named(people):
         subjects_in(people / "nowhere")
 
 
+def test_a_name_that_is_no_id_is_refused_before_anybody_is_enrolled(people):
+    (people / "bea.jpg").rename(people / "bea .jpg")
+    with pytest.raises(BulkError, match=r"subject 'bea ' must be an opaque id"):
+        subjects_in(people)
+
+
 def test_everybody_is_a_bundle_or_a_row_with_the_reason(people):
     rows = run_bulk(tasks(people))
     assert states(rows) == {"ada": "enrolled", "bea": "enrolled", "wall": "refused"}
@@ -168,6 +174,19 @@ def test_killed_in_the_middle_it_goes_on_where_it_was_on_any_executor(people):
     rows = run_bulk(tasks(people), executor("loky", jobs=2))
     assert states(rows) == {"ada": "enrolled", "bea": "enrolled", "wall": "refused"}
     assert (first.bundle / "manifest.json").read_bytes() == before
+
+
+def test_a_sweeps_choice_is_taken_and_mixed_with_nothing(people, sdaug, tmp_path):
+    shutil.rmtree(people / "ada")
+    settings = {"backend": "warp", "generation": {"num_angles": 1}}
+    chosen = tmp_path / "chosen.json"
+    chosen.write_text(json.dumps({"key": "k", "why": "w", "settings": settings}))
+    arguments = ["enrol-folder", people, "--out", tmp_path / "o", "--chosen", chosen, "--json"]
+    mixed = sdaug(*arguments, "--num-angles", 3)
+    assert mixed.code == 2 and "--chosen brings its own settings; leave out num_angles" in mixed.err
+    done = sdaug(*arguments)
+    assert json.loads(done.out) == {"enrolled": 1, "refused": 1, "failed": 0}
+    assert verify_bundle(tmp_path / "o/bundles/bea").rows == 2, "the photo and the one angle that was chosen"
 
 
 def test_the_command_says_who_was_not_enrolled(people, sdaug, tmp_path):

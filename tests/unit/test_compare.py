@@ -133,6 +133,23 @@ def test_a_faster_one_whose_raw_output_was_refused_is_not_chosen():
     assert choose([rescued, result("whole", call=(9.0,))]).key == "whole"
 
 
+def test_times_of_two_devices_are_neither_mixed_nor_compared(tmp_path):
+    """Two cells of "a" ran on a slow board and one on a fast one, where "b" ran alone: "b" is not the faster one."""
+
+    def of(key, device, seed, seconds):
+        made = result(key, [angle(raw_accepted=True) | {"index": index} for index in (0, 1)], call=(seconds,))
+        made["record"]["pack"]["recognisers"] = ["dlib_resnet"]
+        return made | {"device": device, "seed": seed}
+
+    mixed = [of("a", "slow", 0, 4.0), of("a", "slow", 1, 4.0), of("a", "fast", 2, 2.0)]
+    quick = of("b", "fast", 0, 1.0)
+    choice = choose([*mixed, quick])
+    assert choice.key == "a" and "2.000 s an angle on slow, which of 2 devices" in choice.why
+    assert "1 of 2 settings" in choice.why and "ran on slow" in choice.why
+    times = evidence([*mixed, quick], "a", tmp_path).comparisons["seconds an angle"]
+    assert times["b"].pairs.rows == 0, "seed 0 of the two ran on different devices"
+
+
 def test_none_passing_is_no_choice_and_says_so():
     none = choose([result("a", [angle(True, False)]), result("b", [angle(False)], backend="warp")])
     assert none.key is None and "of 2, none" in none.why

@@ -318,6 +318,13 @@ def test_a_file_that_cannot_be_run_says_why(load, content, message):
     assert message in str(refused.value)
 
 
+def test_two_photos_of_one_name_are_a_fault(load, tmp_path):
+    for name in ("a.jpg", "a.png", "b.png"):
+        (tmp_path / name).touch()
+    with pytest.raises(ExperimentError, match="people: a.jpg and a.png are of one name; expected one photo a person"):
+        load({"experiment": "x", "people": str(tmp_path)})
+
+
 def test_a_date_in_yaml_is_a_fault_and_no_crash(load):
     with pytest.raises(ExperimentError, match="revision"):
         load("experiment: x\nphoto: astronaut\nbase: {model: {revision: 2024-01-01}}\n")

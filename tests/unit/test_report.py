@@ -53,8 +53,20 @@ def table(soup: BeautifulSoup, label: str) -> list[list[str]]:
 def test_the_sections_come_in_order_and_each_link_has_its_place(folder, tmp_path):
     soup = written(read_sweep(folder), tmp_path)
     ids = [heading["id"] for heading in soup.find_all("h2")]
-    assert ids == ["costs", "settings", "baseline", "pictures", "poses", "failures", "device", "provenance"]
+    assert ids == ["costs", "settings", "stages", "baseline", "pictures", "poses", "failures", "device", "provenance"]
     assert {link["href"] for link in soup.nav.find_all("a")} == {f"#{name}" for name in ids}
+
+
+def test_the_seconds_of_each_stage_stand_by_setting(folder, tmp_path):
+    sweep = changed(folder, tmp_path, lambda result: result["record"]["stages"].pop("warp", None)
+                    if result["settings"]["generation"]["num_inference_steps"] == 50 else None)  # fmt: skip
+    assert table(written(sweep, tmp_path), "Stages") == [
+        ["setting", "warp", "unet"],
+        ["num_inference_steps 2 (chosen)", "0.100", "0.040"],
+        ["num_inference_steps 50 (baseline)", "–", "1.000"],
+    ]
+    bare = changed(folder, tmp_path, lambda result: result["record"].pop("stages"))
+    assert written(bare, tmp_path).find(id="stages") is None
 
 
 def test_of_two_people_the_figures_stand_there_and_no_claim(folder, tmp_path):

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from sdaug.cli.bundle_options import bundle_key
 from sdaug.cli.options import (
     chosen_face,
+    chosen_option,
+    chosen_settings,
     cohort_option,
     exit_status,
     generation_options,
@@ -23,7 +24,7 @@ from sdaug.cli.options import (
 @click.argument("photos", nargs=-1, required=True, metavar="PHOTO...")
 @click.option("--subject", required=True, help="Opaque id of the person: never a name or a national id.")
 @click.option("--out", required=True, help="Folder of the bundle; a name that ends in .zip is a zip.")
-@click.option("--chosen", type=click.Path(exists=True, dir_okay=False), help="A sweep's chosen.json: use its settings.")
+@chosen_option
 @click.option("--overwrite", is_flag=True, help="Replace an earlier bundle at OUT.")
 @click.option("--consent", type=click.Path(exists=True, dir_okay=False), help="JSON file: purpose, legal_basis, "
               "and where known reference, time, controller.")  # fmt: skip
@@ -55,25 +56,12 @@ def command(
     **options: Any,
 ) -> None:
     """Enrol one person from PHOTO...: the photos, the accepted images, their vectors, all of it verified."""
-    from sdaug.config import RunSettings
     from sdaug.enrol import enrol
     from sdaug.enrolment.signing import public_of
     from sdaug.enrolment.terms import Terms
     from sdaug.enrolment.verify import Expected, verify_bundle
 
-    settings = run_settings(options)
-    if chosen is not None:
-        context = click.get_current_context()
-        given = [name for name in options if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
-        if extra := [name for name in given if name != "which"]:
-            raise click.UsageError(f"--chosen brings its own settings; leave out {', '.join(extra)}")
-        try:
-            choice = json.loads(Path(chosen).read_text(encoding="utf-8"))
-            if choice["settings"] is None:
-                raise click.UsageError(f"{chosen} holds no setting: {choice['why']}")
-            settings = RunSettings(**choice["settings"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise click.UsageError(f"{chosen} is not a sweep's choice: {error}") from error
+    settings = run_settings(options) if chosen is None else chosen_settings(chosen, options)
     terms = Terms(
         consent=None if consent is None else _json(consent, "--consent"),
         retention_until=retention_until,

@@ -8,12 +8,21 @@ import click
 from tqdm import tqdm
 
 from sdaug.cli.executor_options import chosen_executor, executor_options
-from sdaug.cli.options import chosen_face, cohort_option, generation_options, out_folder, run_settings
+from sdaug.cli.options import (
+    chosen_face,
+    chosen_option,
+    chosen_settings,
+    cohort_option,
+    generation_options,
+    out_folder,
+    run_settings,
+)
 
 
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False))
 @click.option("--out", required=True, help="Folder of the results: bundles/SUBJECT, rows/SUBJECT.json, enrolled.json.")
+@chosen_option
 @click.option("--consent", type=click.Path(exists=True, dir_okay=False), help="JSON file: purpose, legal_basis, "
               "and where known reference, time, controller; of everybody.")  # fmt: skip
 @click.option("--retention-until", default=None, help="ISO 8601 day or time after which the bundles must be deleted.")
@@ -26,6 +35,7 @@ from sdaug.cli.options import chosen_face, cohort_option, generation_options, ou
 def command(
     folder: str,
     out: str,
+    chosen: str | None,
     consent: str | None,
     retention_until: str | None,
     include_images: bool,
@@ -48,7 +58,7 @@ def command(
     from sdaug.executors import NoWorkers
     from sdaug.packs import PackError, check_pack
 
-    settings = run_settings(options)
+    settings = run_settings(options) if chosen is None else chosen_settings(chosen, options)
     try:
         terms = Terms(
             consent=None if consent is None else json.loads(Path(consent).read_text(encoding="utf-8")),

@@ -1,5 +1,6 @@
 """What several commands share: the settings they build, the photo they read, the bar they draw."""
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from sdaug.config import DEFAULT_MODEL, RANDOM_MODELS, RunSettings
 from sdaug.face.photo import read_photo
@@ -59,6 +61,25 @@ cohort_option = click.option(
     help="Folder of other people's photos, one each: no view may be closer to one of them.",
 )  # fmt: skip
 """Not among `generation_options`: a sweep's settings bring none."""
+
+
+chosen_option = click.option(
+    "--chosen", type=click.Path(exists=True, dir_okay=False), help="A sweep's chosen.json: use its settings."
+)
+
+
+def chosen_settings(chosen: str, options: dict[str, Any]) -> RunSettings:
+    """The settings that a sweep chose; `options`: those of `generation_options`, which must not have been given."""
+    source = click.get_current_context().get_parameter_source
+    if extra := [name for name in options if source(name) is ParameterSource.COMMANDLINE and name != "which"]:
+        raise click.UsageError(f"--chosen brings its own settings; leave out {', '.join(extra)}")
+    try:
+        choice = json.loads(Path(chosen).read_text(encoding="utf-8"))
+        if choice["settings"] is None:
+            raise click.UsageError(f"{chosen} holds no setting: {choice['why']}")
+        return RunSettings(**choice["settings"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise click.UsageError(f"{chosen} is not a sweep's choice: {error}") from error
 
 
 @contextmanager

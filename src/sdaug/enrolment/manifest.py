@@ -10,7 +10,8 @@ from sdaug.enrolment.layout import EMBEDDINGS, SCHEMA, canonical_json, strict_js
 from sdaug.enrolment.sample import Record, SampleRecord, Sha256, Text, Time
 
 
-def _subject(value: str) -> str:
+def subject_id(value: str) -> str:
+    """`value` itself. Raises ValueError where it cannot be a subject's id."""
     if not 1 <= len(value) <= 128:
         raise ValueError(f"subject must be an opaque id of 1 to 128 characters, not {len(value)}")
     if not value.isprintable() or value != value.strip() or set(value) & set("/\\") or value in {".", ".."}:
@@ -77,7 +78,7 @@ class FileFact(Record):
 class Person(Record):
     """Who is enrolled, when, on what ground and for how long."""
 
-    subject: Annotated[str, AfterValidator(_subject)]
+    subject: Annotated[str, AfterValidator(subject_id)]
     label: Annotated[Text, AfterValidator(_printable)] | None = None
     created: Time
     consent: Consent | None

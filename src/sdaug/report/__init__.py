@@ -12,6 +12,7 @@ from sdaug.evidence import ALIKE, MISSION_KEPT
 from sdaug.report.device import machines, memory_meters, origins, telemetry
 from sdaug.report.names import Names
 from sdaug.report.pictures import gallery
+from sdaug.report.stages import by_stage
 from sdaug.report.tables import COLUMNS, against_baseline, by_pose, front_points, settings_table
 from sdaug.results import Sweep
 
@@ -38,6 +39,7 @@ def write_report(sweep: Sweep, out: Path, faces: bool = True) -> Path:
         alike_wanted=ALIKE,
         kept_wanted=MISSION_KEPT,
         poses=by_pose(sweep) if made else None,
+        stages=by_stage(sweep),
         points=front_points(sweep, rows),
         script=_template("pareto.js"),
         chart=_chart(sweep) if made else "",

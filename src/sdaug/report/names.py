@@ -1,9 +1,9 @@
 """Who may be named: everybody, or nobody."""
 
-import re
 from dataclasses import dataclass
 
 from sdaug.results import Sweep
+from sdaug.shown import without_names
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,4 @@ class Names:
         >>> Names(False, ("ada", "bea")).text("no face in people/bea.png; Canada")
         'no face in people/person 2.png; Canada'
         """
-        if self.shown:
-            return text
-        for name in sorted(self.people, key=len, reverse=True):
-            text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", self.person(name), text)
-        return text
+        return text if self.shown else without_names(text, self.people)

@@ -116,7 +116,7 @@ def _sheet(angles: int, rng: np.random.Generator) -> Any:
 def _result(key: str, setting: str, person: int, steps: int, angles: int, rng: np.random.Generator) -> dict[str, Any]:
     """One finished cell."""
     return {
-        "schema": "sdaug.cell/2", "key": key, "setting": setting, "seed": 0, "status": "finished",
+        "schema": "sdaug.cell/3", "key": key, "setting": setting, "seed": 0, "status": "finished",
         "person": f"somebody{person}",
         "settings": {
             "backend": "diffusion", "levers": {}, "generation": {"num_inference_steps": steps, "num_angles": angles},
@@ -126,6 +126,8 @@ def _result(key: str, setting: str, person: int, steps: int, angles: int, rng: n
             "angles": [_angle(index, 0.5 + 0.002 * steps + 0.005 * person, rng) for index in range(angles)],
             "memory": {"resident_peak": 10**9 + 10**7 * steps, "cuda_allocated_peak": None},
             "pack": {"name": "embedded", "recognisers": ["dlib_resnet"], "files": {"own.dat": "0" * 64}},
+            "stages": {name: {"n": 1, "p50_s": s, "total_s": s, "values_s": [s]}
+                       for name, s in (("warp", 0.1), ("unet", 0.02 * steps))},
             "generator": {}, "source": {"sha256": f"{person:064x}", "width_px": 512, "height_px": 512},
             "environment": {
                 "processor": "a processor", "cores": 2, "gpu": None, "python": "3.11", "packages": {"sdaug": "1"},

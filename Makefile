@@ -37,9 +37,11 @@ demo: $(STAMP)
 
 test: test-core test-notebooks
 
-# Unit and contract tests and the examples in docstrings (pyproject.toml, testpaths).
+# Unit and contract tests and the examples in docstrings (pyproject.toml, testpaths), a file of them at a time in each of
+# JOBS processes; `JOBS=0` is one after the other in one process.
+JOBS ?= 2
 test-core: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 # A small sweep executes two notebooks, papermill the others, on the built-in photo and on simulated people; nbval then
 # runs the executed copies again and compares what must not change.

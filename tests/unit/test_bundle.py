@@ -570,7 +570,7 @@ SMALL = {"samples": (SOURCE, WARPED), "consent": None, "retention_until": None}
 
 def test_a_flipped_bit_in_any_byte_is_noticed(tmp_path):
     """Every byte of every file of a small bundle, one bit each (bit n % 8 of byte n), no stride. The bytes are checked
-    as `verify_bundle` checks them once the folder is read; `sdaug.soak.bundle_bits` flips every bit on a disk."""
+    as `verify_bundle` checks them once the folder is read; `sdaug.soak.bundle_bits` flips bits on a disk."""
     assert_flips_noticed(tree(written(tmp_path / "b", **SMALL)), lambda at: [at % 8])
 
 

@@ -261,12 +261,12 @@ def test_a_flipped_bit_in_any_byte_of_any_form_is_noticed(forms, form, signed):
 
 
 def test_the_soak_flips_bits_in_every_form_and_tells_what_is_missed(monkeypatch):
-    found = bundle_bits(lambda at: [at % 8] if at % 101 == 0 else [])
+    found = bundle_bits(lambda form, at: [at % 8] if at % 101 == 0 else [])
     assert found["passed"] and found["failed"] == 0 and all(count > 10 for count in found["by_form"].values())
     assert sorted(found["by_form"]) == sorted(FORMS)
     monkeypatch.setattr("sdaug.soak.bundle_bits.FORMS", {"folder": FORMS["folder"]})
     monkeypatch.setattr("sdaug.soak.bundle_bits.verify_bundle", lambda path, expected: None)
-    blind = bundle_bits(lambda at: [0] if at == 3 else [])
+    blind = bundle_bits(lambda form, at: [0] if at == 3 else [])
     assert not blind["passed"] and set(blind["problems"].values()) == {"not noticed"} and blind["cases"] == 5
 
 

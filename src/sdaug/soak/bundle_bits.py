@@ -1,6 +1,8 @@
-"""Every bit of a small enrolment bundle flipped, on a disk, in each of its forms: verification must notice each one."""
+"""A bit of every byte of a small enrolment bundle flipped, on a disk, in each of its forms, and every bit of it as a
+folder: verification must notice each one."""
 
 import tempfile
+from functools import partial
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,22 +29,22 @@ FORMS: dict[str, tuple[str, Terms, Expected]] = {
 """A name for the bundle, how it is written, and what it is held against."""
 
 
-def every_bit(at: int) -> Iterable[int]:
-    """All eight bits of a byte, wherever it is."""
-    return range(8)
+def thorough(form: str, at: int) -> Iterable[int]:
+    """All eight bits of a byte in a folder, in the other forms one."""
+    return range(8) if form == "folder" else (at % 8,)
 
 
-def bundle_bits(bits: Callable[[int], Iterable[int]] = every_bit) -> dict[str, Any]:
+def bundle_bits(bits: Callable[[str, int], Iterable[int]] = thorough) -> dict[str, Any]:
     """How many flips were tried in each form, and which went unnoticed or ended in anything but a refusal.
 
-    bits: which bits of the byte at an offset are flipped.
+    bits: which bits of the byte at an offset are flipped, by form and offset.
     """
     cases, problems = {}, {}
     with tempfile.TemporaryDirectory() as folder:
         for form, (name, terms, expected) in FORMS.items():
             path = small_bundle(Path(folder) / name, terms)
             verify_bundle(path, expected=expected)
-            outcomes = dict(tqdm(flips(path, expected, bits), desc=form, unit="flip", disable=None))
+            outcomes = dict(tqdm(flips(path, expected, partial(bits, form)), desc=form, unit="flip", disable=None))
             verify_bundle(path, expected=expected)
             cases[form] = len(outcomes)
             problems |= {f"{form}: {place}": wrong for place, wrong in outcomes.items() if wrong}

@@ -73,7 +73,7 @@ def service_killed() -> dict[str, Any]:
 
 
 def bundle_bits() -> dict[str, Any]:
-    """Every bit of a small bundle flipped, in each of its forms."""
+    """Bits of every byte of a small bundle flipped, in each of its forms."""
     from sdaug.soak import bundle_bits as bits
 
     return bits.bundle_bits()

@@ -77,7 +77,7 @@ def without_subject(
         if sha256 != photo_sha256 and (band is None or own.similarity(source, vector) < band.same_person)
     ]
     left_out = len(vectors) - len(keep)
-    if left_out:
+    if left_out and cohort.sha256:  # whoever is enrolled again is among the templates: nothing to warn of
         log.warning("%d of the cohort's %d photos show the subject and are left out", left_out, len(vectors))
     facts = {"people": len(keep), "left_out_as_the_subject": left_out, "unusable": cohort.unusable}
     return Cohort({own.name: vectors[keep]}, tuple(files[i] for i in keep), cohort.unusable), facts

@@ -1,6 +1,7 @@
 """Write an enrolment bundle: mark each image, embed the bytes that are stored, list everything, publish at once."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,8 @@ def bundle_files(
     facts = [_facts(index, sample) for index, sample in enumerate(samples)]
     if not any(s.accepted and s.origin == "captured" for s in samples):
         raise ValueError("no captured sample is accepted; an enrolment rests on at least one real photo")
-    pngs = [encode_png(s.image, **_mark(header, s)) if s.accepted and s.image is not None else None for s in samples]
+    with ThreadPoolExecutor() as pool:  # compressing releases the interpreter's lock
+        pngs = list(pool.map(lambda sample: _png(header, sample), samples))
     files: dict[str, bytes] = {}
     rows: list[np.ndarray] = []
     records: list[SampleRecord] = []
@@ -183,6 +185,12 @@ def _facts(index: int, sample: BundleSample) -> SampleFacts:
         return parse(SampleFacts, canonical_json(raw))
     except ValueError as error:
         raise ValueError(f"samples[{index}] ({sample.role!r}): {error}") from error
+
+
+def _png(header: Header, sample: BundleSample) -> bytes | None:
+    if sample.image is None or not sample.accepted:
+        return None
+    return encode_png(sample.image, **_mark(header, sample))
 
 
 def _mark(header: Header, sample: BundleSample) -> dict[str, Any]:

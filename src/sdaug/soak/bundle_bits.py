@@ -2,8 +2,8 @@
 folder: verification must notice each one."""
 
 import tempfile
-from functools import partial
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 

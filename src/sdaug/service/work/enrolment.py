@@ -195,6 +195,9 @@ def _varied(portrait: Portrait, gate: Gate, step: Step) -> list[tuple[BundleSamp
                     similarity=judged.similarity,
                     quality=judged.quality,
                     reasons=tuple(reason.value for reason in judged.reasons),
+                    rules={rule: tuple(reason.value for reason in said) for rule, said in judged.by_rule.items()},
+                    checks=judged.checks,
+                    not_evaluated=judged.not_evaluated,
                 ),
                 judged.vectors.get(own),
             )

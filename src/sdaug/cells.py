@@ -10,6 +10,7 @@ from typing import Any
 from sdaug.config import ModelSettings, RunSettings
 from sdaug.measure.environment import device_class
 from sdaug.measure.source import code_version
+from sdaug.packs import pack_files
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,14 @@ class Cell:
 
 
 def cells_of(
-    settings: RunSettings, varied: dict[str, Any], people: Sequence[Person], seeds: Sequence[int], weights: str
+    settings: RunSettings, varied: dict[str, Any], people: Sequence[Person], seeds: Sequence[int], files: Sequence[str]
 ) -> list[Cell]:
-    """The cells of one setting; without `seeds` it runs with its own. weights: `weights_digest` of its model."""
+    """The cells of one setting; without `seeds` it runs with its own. files: digests of what it reads: `weights_digest`
+    of its model, `pack_digest` of its face pack."""
     whole = settings.model_dump(mode="json")
     generation = whole.pop("generation")
     own_seed = generation.pop("seed")
-    load = _digest([whole, code_version(), weights, _device_class(settings.model.device)])
+    load = _digest([whole, code_version(), *files, _device_class(settings.model.device)])
     setting = _digest([load, generation])
     made = []
     for seed in seeds or [own_seed]:
@@ -80,6 +82,13 @@ def weights_digest(model: ModelSettings) -> str:
 
     files = locate(model) | find_adapters(model)
     return _digest({name: remembered_sha256(path) for name, path in files.items()})
+
+
+def pack_digest(pack: str) -> str:
+    """One digest of all files of a face pack. Raises `PackError` where it is not here."""
+    from sdaug.measure.remembered import remembered_sha256
+
+    return _digest({name: remembered_sha256(path) for name, path in pack_files(pack).items()})
 
 
 def setting_text(value: Any) -> str:

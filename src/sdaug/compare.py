@@ -48,6 +48,15 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
+FIGURES = (
+    "latency.load_s", "latency.first_call_s", "latency.call_p50_s", "latency.per_angle_p50_s",
+    "memory.resident_peak_bytes", "memory.cuda_allocated_peak_bytes",
+    "raw.accepted", "final.accepted", "angles", "final.pose_error_deg_median",
+)  # fmt: skip
+OF_A_RECOGNISER = ("raw.similarity", "final.similarity", "final.share_above_0.8")
+"""What `metrics` tells, the latter with a recogniser's name behind."""
+
+
 def metrics(result: Mapping[str, Any]) -> dict[str, float | None]:
     """The figures of one finished cell, units in the names; None = could not be measured."""
     angles, backend = result["record"]["angles"], result["settings"]["backend"]

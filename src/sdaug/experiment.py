@@ -9,9 +9,12 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from sdaug.cells import Cell, Person, cells_of, weights_digest
+from sdaug import plugins
+from sdaug.cells import Cell, Person, cells_of, pack_digest, weights_digest
+from sdaug.compare import FIGURES, OF_A_RECOGNISER
 from sdaug.config import Config, ModelSettings, RunSettings, nearest
 from sdaug.face.photo import read_photo
+from sdaug.packs import PackError
 from sdaug.photos import one_each, photo_path, photos_in
 from sdaug.setting_faults import plugin_fault, spoken, validated
 from sdaug.types import PhotoError
@@ -152,11 +155,15 @@ def read_people(experiment: Experiment) -> list[Person]:
 
 
 def expand(
-    experiment: Experiment, people: Sequence[Person], weights: Callable[[ModelSettings], str] = weights_digest
+    experiment: Experiment,
+    people: Sequence[Person],
+    weights: Callable[[ModelSettings], str] = weights_digest,
+    pack: Callable[[str], str] = pack_digest,
 ) -> list[Cell]:
     """All cells of an experiment, duplicates dropped; raises ExperimentError listing every invalid setting.
 
-    weights: the digest of a model's weights, an error of which is a fault of the setting that wants it.
+    weights, pack: the digest of a model's weights and of a face pack's files, an error of which is a fault of the
+    setting that wants it.
     """
     cells: dict[str, Cell] = {}
     faults: list[str] = []
@@ -166,9 +173,10 @@ def expand(
         settings = validated(experiment.base, varied, faults, check)
         if settings is None:
             continue
-        digest = _weights(settings, weights, known, faults)
-        for cell in cells_of(settings, varied, people, experiment.seeds, digest):
+        files = (_weights(settings, weights, known, faults), _pack(settings.pack, pack, known, faults))
+        for cell in cells_of(settings, varied, people, experiment.seeds, files):
             cells.setdefault(cell.key, cell)
+    faults += _objective_faults(experiment)
     if not faults:
         faults += _baseline_faults(experiment, list(cells.values()))
     if faults:
@@ -202,6 +210,18 @@ def _baseline_faults(experiment: Experiment, cells: Sequence[Cell]) -> list[str]
     return [f"baseline: {experiment.baseline} is {len(found)} of the settings; expected exactly one"]
 
 
+def _objective_faults(experiment: Experiment) -> list[str]:
+    if experiment.search is None:
+        return []
+    recognisers = plugins.names("sdaug.recognition")
+    known = [*FIGURES, *(f"{figure}.{name}" for figure in OF_A_RECOGNISER for name in recognisers)]
+    return [
+        f"search.objectives: unknown figure {name!r}; {nearest(name, known)}"
+        for name in experiment.search.objectives
+        if name not in known
+    ]
+
+
 def _weights(
     settings: RunSettings, weights: Callable[[ModelSettings], str], known: dict[str, str], faults: list[str]
 ) -> str:
@@ -218,6 +238,16 @@ def _weights(
             faults.append(f"model.model_id is {settings.model.model_id!r}: {error}")
             known[model] = ""
     return known[model]
+
+
+def _pack(name: str, digest: Callable[[str], str], known: dict[str, str], faults: list[str]) -> str:
+    if name not in known:
+        known[name] = ""
+        try:
+            known[name] = digest(name)
+        except PackError as error:
+            faults.append(f"pack is {name!r}: {error}")
+    return known[name]
 
 
 def _points(experiment: Experiment) -> Iterator[dict[str, Any]]:

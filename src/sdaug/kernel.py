@@ -116,7 +116,6 @@ def _pictured(output: Mapping[str, Any]) -> bool:
 
 def _execute(task: Kernel, calls: Sequence[dict[str, Any]], executed: str) -> tuple[str, bool]:
     """(what went wrong, or "", whether it was the kernel that died)."""
-    from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
     parameters = {
@@ -131,7 +130,7 @@ def _execute(task: Kernel, calls: Sequence[dict[str, Any]], executed: str) -> tu
         return "the notebook ended without a result", False
     except PapermillExecutionError as error:
         return re.sub(r"\x1b\[[0-9;]*m", "", f"{error.ename}: {error.evalue}"), False
-    except (DeadKernelError, CellTimeoutError) as error:
+    except Exception as error:  # the kernel died, did not start, or could not be written about: rows, and on
         return f"{type(error).__name__}: {error}", True
     finally:
         if not task.show_images and Path(executed).is_file():

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,16 @@ from sdaug.face.pose import estimate_pose
 from sdaug.face.reading import read_pose
 from sdaug.measure.digest import file_sha256
 from sdaug.recognition import AbstractRecogniser
+from sdaug.recognition.dlib_resnet import DlibResnet, model_file
 from sdaug.types import Face
 
 INSIGHTFACE_PACKS = ("buffalo_l", "buffalo_m", "buffalo_s", "antelopev2")
 """Packs insightface's own downloader knows; non-commercial research licence."""
+
+DLIB = DlibResnet.name
+
+_NETWORKS = ("face_detection/face_detection_short_range.tflite", "face_landmark/face_landmark_with_attention.tflite")
+"""MediaPipe's, below its `modules`."""
 
 CLEAR_CONFIDENCE = 0.7
 """A face the landmark network cannot read still counts as a person if the detector is this sure."""
@@ -91,37 +98,56 @@ def check_pack(name: str) -> None:
         raise PackError(f"unknown face pack {name!r}: neither a folder nor a known name; {nearest(name, known)}")
 
 
+def pack_files(name: str) -> dict[str, Path]:
+    """Every file that the pack `name` reads, by what its facts call it; none is opened. Raises PackError as
+    `load_pack`."""
+    check_pack(name)
+    own = {DLIB: model_file("dlib_face_recognition_resnet_model_v1.dat")}
+    if name == "embedded":
+        spec = find_spec("mediapipe")
+        if spec is None or not spec.submodule_search_locations:
+            raise PackError("face pack 'embedded' needs the package 'mediapipe', which is not installed")
+        root = Path(spec.submodule_search_locations[0]) / "modules"
+        return {Path(network).name: root / network for network in _NETWORKS} | own
+    return {model.name: model for model in _models(_folder(name))} | own
+
+
 def load_pack(name: str) -> FacePack:
     """The pack `embedded` (MediaPipe and dlib, from PyPI alone), an insightface folder, or an insightface name."""
     check_pack(name)
-    if name == "embedded":
-        return _embedded()
+    return _embedded() if name == "embedded" else _insightface(_folder(name), Path(name).name)
+
+
+def _folder(name: str) -> Path:
+    """Where an insightface pack lies."""
     if Path(name).expanduser().is_dir():
-        return _insightface(Path(name).expanduser().resolve(), Path(name).name)
+        return Path(name).expanduser().resolve()
     folder = Path("~/.insightface/models").expanduser() / name
     if not folder.is_dir():
         raise PackError(
             f"face pack {name!r} is not on this machine (looked for {folder}); `sdaug models pull {name}` fetches it "
             "(non-commercial research licence), or give a folder"
         )
-    return _insightface(folder, name)
+    return folder
+
+
+def _models(folder: Path) -> list[Path]:
+    models = sorted(folder.glob("*.onnx"))
+    if not models:
+        raise PackError(f"face pack folder {folder} holds no .onnx file; expected a detector and a recogniser")
+    return models
 
 
 def _embedded() -> FacePack:
-    import mediapipe
-
-    from sdaug.recognition.dlib_resnet import DlibResnet
-
     mesh = FaceMesh()
     recogniser = DlibResnet()
-    root = Path(mediapipe.__file__).parent / "modules"
-    networks = ["face_detection/face_detection_short_range.tflite", "face_landmark/face_landmark_with_attention.tflite"]
+    files = pack_files("embedded")
     facts = {
         "name": "embedded",
         "detector": "mediapipe_blazeface",
         "recognisers": [recogniser.name],
         "detection": {"threshold": MIN_DETECTION, "passes": [{"padding": 0.25, "input_px": None}]},
-        "files": {Path(n).name: file_sha256(root / n) for n in networks} | {recogniser.name: recogniser.sha256},
+        "files": {n: file_sha256(path) for n, path in files.items() if n != DLIB} | {DLIB: recogniser.sha256},
     }
     return FacePack("embedded", lambda image: [(d, None) for d in mesh.detect(image)], (recogniser,), mesh, facts)
 
@@ -130,11 +156,8 @@ def _insightface(folder: Path, name: str) -> FacePack:
     from insightface.app import FaceAnalysis
 
     from sdaug.recognition.arcface import ArcFace
-    from sdaug.recognition.dlib_resnet import DlibResnet
 
-    models = sorted(folder.glob("*.onnx"))
-    if not models:
-        raise PackError(f"face pack folder {folder} holds no .onnx file; expected a detector and a recogniser")
+    models = _models(folder)
     analysis = FaceAnalysis(
         name=str(folder), allowed_modules=["detection", "recognition"], providers=["CPUExecutionProvider"]
     )

@@ -9,6 +9,8 @@ from pydantic import ValidationError
 
 from sdaug import plugins
 from sdaug.config import Config, RunSettings, nearest
+from sdaug.diffusion.lora import FEW_STEP
+from sdaug.levers import LeverSkipped, check_together
 from sdaug.packs import PackError, check_pack
 
 
@@ -28,9 +30,19 @@ def validated(
         return None
     try:
         check_pack(settings.pack)
-    except PackError as error:
+        if len(faults) == known:
+            check_together({name: plugins.load("sdaug.levers", name, of) for name, of in settings.levers.items()})
+    except (PackError, LeverSkipped) as error:
         faults.append(str(error))
+    faults.extend(_few_step_faults(settings))
     return settings if len(faults) == known else None
+
+
+def _few_step_faults(settings: RunSettings) -> list[str]:
+    lora, scale = settings.model.lora, settings.generation.guidance_scale
+    if lora is None or scale <= 1 or FEW_STEP[lora.kind].guidance_scale > 1:
+        return []
+    return [f"setting 'generation.guidance_scale' is {scale:g}: model.lora {lora.kind!r} runs without guidance, at 1"]
 
 
 def _plugin_faults(tree: Mapping[str, Any], check: Callable[[str, str, str], str]) -> list[str]:

@@ -28,18 +28,18 @@ class Shown:
             return [self.hidden(value) for value in content]
         return self._hidden_text(content) if isinstance(content, str) else content
 
-    def notebook(self, content: Any) -> Any:
-        """An executed notebook's content with every name hidden wherever it stands in a text as a word of its own.
+    def anywhere(self, content: Any) -> Any:
+        """JSON-able content, as an executed notebook's, without any name that stands in a text as a word of its own.
 
-        >>> Shown(False, ("ada", "bea")).notebook({"source": "turn('bea') # in Canada"})
+        >>> Shown(False, ("ada", "bea")).anywhere({"source": "turn('bea') # in Canada"})
         {'source': "turn('person 2') # in Canada"}
         """
         if self.everything:
             return content
         if isinstance(content, Mapping):
-            return {without_names(key, self.names): self.notebook(value) for key, value in content.items()}
+            return {without_names(key, self.names): self.anywhere(value) for key, value in content.items()}
         if isinstance(content, (list, tuple)):
-            return [self.notebook(value) for value in content]
+            return [self.anywhere(value) for value in content]
         return without_names(content, self.names) if isinstance(content, str) else content
 
     def _hidden_text(self, text: str) -> str:

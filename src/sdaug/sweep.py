@@ -148,7 +148,7 @@ def _kernel(
     first = group[0]
     return Kernel(
         name=describe(first),
-        notebook=experiment.notebook,
+        notebook=str(Path(experiment.notebook).resolve()),
         executed=str((out / "notebooks" / f"{first.load_key}.ipynb").resolve()),
         settings=first.settings.model_dump(mode="json"),
         calls=tuple(cell.call for cell in group),
@@ -158,18 +158,6 @@ def _kernel(
         settings_of=tuple(settings[key] for key in dict.fromkeys(cell.setting_key for cell in group)),
         parent=parent,
     )
-
-
-def with_devices(choice: Choice, results: Sequence[dict[str, Any]]) -> Choice:
-    """The choice, which says so if the times that it was made by are of several devices.
-
-    >>> with_devices(Choice("a", "the fastest"), [{"device": "x"}, {"device": "y"}, {"error": "no"}]).why
-    'the fastest; the times are of 2 devices, and not one sample'
-    """
-    devices = {result["device"] for result in results if "device" in result}
-    if len(devices) < 2:
-        return choice
-    return replace(choice, why=f"{choice.why}; the times are of {len(devices)} devices, and not one sample")
 
 
 def finish(experiment: Experiment, outcome: Outcome, out: Path, root: Path, tracking_uri: str | None = None) -> Choice:
@@ -187,7 +175,6 @@ def finish(experiment: Experiment, outcome: Outcome, out: Path, root: Path, trac
     choice = choose(outcome.results, keeps, experiment.budget_gb)
     if found.no_claim:
         choice = replace(choice, why=f"{choice.why}; of people at large {found.no_claim.why}")
-    choice = with_devices(choice, outcome.results)
     settings = None if choice.key is None else by_setting(outcome.results)[choice.key][0]["settings"]
     write_json(noted, {"key": choice.key, "why": choice.why, "settings": settings})
     execute(COMPARE, str(out / "compare.ipynb"), {"results": str(out.resolve()), "show_images": experiment.log_images})

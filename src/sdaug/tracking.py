@@ -233,14 +233,14 @@ def _log_figures(client: Any, run: str, cells: Sequence[Mapping[str, Any]], show
 
     finished = [cell for cell in cells if cell["status"] == "finished"]
     status = "finished" if _whole(cells) else "incomplete" if finished else str(cells[0]["status"])
-    tags = {"sdaug.status": status, "sdaug.error": _first_error(cells)} | _facts(finished)
+    tags = {"sdaug.status": status, "sdaug.error": shown.anywhere(_first_error(cells))} | _facts(finished)
     settings = cells[0]["settings"]
     params = [Param(name, json.dumps(value)) for name, value in flat(settings)]
     now = int(time.time() * 1000)
     figures = setting_metrics(cells)
     numbers = [Metric(name, value, now, 0) for name, value in figures.items() if value is not None]
     client.log_batch(run, metrics=numbers, params=params, tags=[RunTag(*tag) for tag in tags.items()])
-    client.log_dict(run, _split(shown.hidden([row for cell in cells for row in cell_rows(cell)])), TABLE)
+    client.log_dict(run, _split(shown.anywhere([row for cell in cells for row in cell_rows(cell)])), TABLE)
     client.set_tag(run, "mlflow.loggedArtifacts", json.dumps([{"path": TABLE, "type": "table"}]))
     client.log_dict(run, settings, "settings.json")
 
@@ -255,7 +255,7 @@ def _log_files(
     """The executed notebooks, with names hidden where they must be, and contact sheets where they may be."""
     for path in notebooks:
         content = json.loads(path.read_text(encoding="utf-8"))
-        client.log_text(run, json.dumps(shown.notebook(content)), f"notebooks/{path.name}")
+        client.log_text(run, json.dumps(shown.anywhere(content)), f"notebooks/{path.name}")
     for cell in cells if shown.everything else ():
         sheet = out / "cells" / cell["key"] / "contact.png"
         if sheet.is_file():

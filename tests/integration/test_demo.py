@@ -3,6 +3,8 @@
 import html.parser
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +84,18 @@ def load_experiment_in(root: Path):
 
 
 @pytest.mark.slow
+def test_a_finished_sweep_loads_neither_a_network_nor_the_tracking(demo):
+    code = (
+        "import sys\n"
+        "from sdaug.cli import main\n"
+        "try: main(['sweep', 'experiments/smoke.yaml', '--out', 'build/smoke'])\n"
+        "except SystemExit as done: assert not done.code, done.code\n"
+        "assert not {'torch', 'diffusers', 'mediapipe', 'mlflow', 'onnxruntime'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=demo, capture_output=True, text=True)
+    assert done.returncode == 0 and "0 to run" in done.stderr, done.stderr
+
+
 def test_mlflow_agrees_with_the_results(demo: Path, results: dict[str, list[dict]]) -> None:
     runs = read_runs(demo, "smoke")
     children = {run["tags"][SETTING_TAG]: run for run in runs if PARENT_TAG in run["tags"]}

@@ -8,7 +8,7 @@ import sys
 import pytest
 import yaml
 
-from sdaug.cells import Person
+from sdaug.cells import Person, pack_digest
 from sdaug.config import NANO, GenerationSettings
 from sdaug.diffusion.components import WeightsMissing
 from sdaug.experiment import (
@@ -30,7 +30,7 @@ def experiment(**content) -> Experiment:
 
 
 def cells(people=(ADA,), weights=lambda model: model.model_id, **content):
-    return expand(experiment(**content), people, weights)
+    return expand(experiment(**content), people, weights, lambda pack: pack)
 
 
 def faults(**content) -> str:
@@ -177,7 +177,7 @@ def test_keys_do_not_depend_on_key_order_or_process():
     code = (
         "import json, sys; from sdaug.cells import Person; from sdaug.experiment import Experiment, expand\n"
         "e = Experiment(experiment='x', photo='astronaut', base=json.loads(sys.argv[1]))\n"
-        "(cell,) = expand(e, [Person('ada', 'ada.png', '0' * 64)], lambda model: model.model_id)\n"
+        "(cell,) = expand(e, [Person('ada', 'ada.png', '0' * 64)], lambda model: model.model_id, lambda pack: pack)\n"
         "print(cell.key, cell.load_key)"
     )
     for seed in ("1", "2"):
@@ -274,6 +274,40 @@ def test_a_misspelt_pack_or_recogniser_is_a_fault(content):
     assert "did you mean" in faults(**content)
 
 
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [
+        ({"levers": {"torch_compile": {}, "cuda_graphs": {}}}, "exclude each other"),
+        ({"levers": {"fp8_storage": {}, "int8_weights": {}}}, "exclude each other"),
+        ({"model": {"lora": {"kind": "lcm"}}, "generation": {"guidance_scale": 7.5}}, "'lcm' runs without guidance"),
+    ],
+)
+def test_what_cannot_be_together_is_a_fault_before_anything_starts(base, message):
+    assert message in faults(base=base)
+    assert cells(base={"model": {"lora": {"kind": "hyper_sd_8_steps_cfg"}}, "generation": {"guidance_scale": 7.5}})
+
+
+def test_a_pack_that_is_not_here_is_a_fault_and_another_one_is_another_cell(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(ExperimentError, match="pack is 'buffalo_l': .* is not on this machine"):
+        expand(experiment(base={"pack": "buffalo_l", "backend": "warp"}), [ADA])
+    one, other = ((lambda pack: pack + "1"), (lambda pack: pack + "2"))
+    keys = [expand(experiment(), [ADA], lambda model: "", files)[0].key for files in (one, other, one)]
+    assert keys[0] == keys[2] != keys[1], "the same name, other files"
+    assert pack_digest("embedded") == pack_digest("embedded") != ""
+
+
+def test_a_misspelt_objective_is_a_fault_before_the_first_trial():
+    def search(name):
+        axes = {"generation.strength": [0.2, 0.4]}
+        return faults(search={"axes": axes, "objectives": {name: "minimize"}})
+
+    assert "search.objectives: unknown figure 'latency.call_p50'; did you mean 'latency.call_p50_s'" in search(
+        "latency.call_p50"
+    )
+    assert "did you mean 'raw.similarity.dlib_resnet'" in search("raw.similarity.dlib")
+
+
 # -- files
 
 
@@ -341,7 +375,8 @@ def test_every_experiment_of_the_repository_is_sound(root, monkeypatch):
     assert "demo.yaml" in [path.name for path in paths]
     for path in paths:
         loaded = read_experiment(path)
-        made = expand(loaded, read_people(loaded), lambda model: model.model_id)  # weights only some machines have
+        # Only some machines have the weights and the pack.
+        made = expand(loaded, read_people(loaded), lambda model: model.model_id, lambda name: name)
         assert loaded.experiment == path.stem and len(made) >= 1
 
 

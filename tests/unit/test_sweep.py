@@ -88,6 +88,17 @@ def test_what_failed_runs_again_and_what_is_finished_does_not(made, tmp_path):
     assert ran(tmp_path / "out") == ["bea"]
 
 
+@pytest.mark.parametrize("error", [RuntimeError("Kernel died before replying"), FileNotFoundError("no notebook")])
+def test_a_kernel_that_does_not_even_start_is_failed_rows(made, tmp_path, monkeypatch, error):
+    def fails(*_):
+        raise error
+
+    experiment, cells = made()
+    monkeypatch.setattr("sdaug.kernel.execute", fails)
+    outcome = run_sweep(experiment, cells, tmp_path / "out")
+    assert {result["error"] for result in outcome.results} == {f"{type(error).__name__}: {error}"}
+
+
 def test_kernels_that_die_at_once_are_not_started_for_ever(made, tmp_path):
     experiment, cells = made("os.kill(os.getpid(), signal.SIGKILL)")
     outcome = run_sweep(experiment, cells, tmp_path / "out")

@@ -217,5 +217,7 @@ def test_several_processes_do_not_share_a_gpu(monkeypatch):
     with pytest.raises(ValueError, match="--jobs 2 tasks would share one GPU"):
         chosen_executor("loky", 2, None, (), gpu=True)
     assert chosen_executor("loky", 2, None, (), gpu=False) and chosen_executor("loky", 1, None, (), gpu=True)
+    assert chosen_executor("dask", 1, "tcp://x:1", (), gpu=True).keywords["resources"] == {"GPU": 1}
+    assert chosen_executor("dask", 1, "tcp://x:1", ("GPU=0.5",), gpu=True).keywords["resources"] == {"GPU": 0.5}
     with pytest.raises(ValueError, match="'GPU'; expected a name and a number"):
         chosen_executor("dask", 2, "tcp://x:1", ("GPU",), gpu=True)

@@ -47,7 +47,7 @@ def swept(tmp_path):
         out = tmp_path / "out"
         results = [finished(f"{s}-{i}", s, name, 0) for s in ("fast", "slow") for i, name in enumerate(NAMES)]
         results[3] = {k: results[3][k] for k in ("schema", "key", "setting", "person", "seed", "settings")}
-        results[3] |= {"status": "failed", "error": "RuntimeError: out of luck"}
+        results[3] |= {"status": "failed", "error": f"FileNotFoundError: photo '/photos/{NAMES[1]}.jpg' does not exist"}
         for result in results:
             folder = out / "cells" / result["key"]
             folder.mkdir(parents=True)
@@ -100,7 +100,7 @@ def test_a_child_is_a_setting_and_a_failed_cell_makes_it_failed(swept):
     runs = read_runs(root, "x")
     children = {run["tags"][SETTING_TAG]: run for run in runs if run["tags"].get(PARENT_TAG) == parent}
     assert {key: run["status"] for key, run in children.items()} == {"fast": "FINISHED", "slow": "FAILED"}
-    assert children["slow"]["tags"]["sdaug.error"] == "RuntimeError: out of luck"
+    assert children["slow"]["tags"]["sdaug.error"] == "FileNotFoundError: photo '/photos/person 2.jpg' does not exist"
     assert children["fast"]["metrics"]["raw.accepted"] == 2 and children["slow"]["metrics"]["raw.accepted"] == 1
     recipe = read_recipe(root)
     assert recipe is not None and recipe["run_id"] == children["fast"]["run_id"] and recipe["why"] == CHOICE.why

@@ -18,7 +18,7 @@ def executor_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--scheduler", default=None,
                          help="Address of the Dask scheduler; every worker must see the same files."),
             click.option("--resource", multiple=True,
-                         help="What each task takes of a Dask worker, for example GPU=1."),
+                         help="What each task takes of a Dask worker; GPU=1 where the tasks want a GPU."),
         ]
     ):  # fmt: skip
         command = option(command)
@@ -35,7 +35,10 @@ def chosen_executor(executor: str, jobs: int, scheduler: str | None, resource: t
             f"--jobs {jobs} tasks would share one GPU, and their times and memory would mean nothing; "
             "--jobs 1, or a Dask worker for each GPU with --resource GPU=1"
         )
-    return executors.executor(executor, scheduler=scheduler, jobs=jobs, resources=_resources(resource))
+    wanted = _resources(resource)
+    if gpu and executor == "dask":
+        wanted = {"GPU": 1.0} | wanted  # of a worker with several threads, too, one task at a time is on its GPU
+    return executors.executor(executor, scheduler=scheduler, jobs=jobs, resources=wanted)
 
 
 def _resources(given: tuple[str, ...]) -> dict[str, float]:

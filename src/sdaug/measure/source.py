@@ -14,15 +14,19 @@ APART = {
 """Of the package, what no picture, cost or judgement comes from. Weights have digests of their own."""
 
 
+WHAT = (".json", ".npz", ".py")
+"""Beside code the bands, the pose reading's calibration and the shape of a head."""
+
+
 @functools.cache
 def code_version() -> str:
-    """The package's version and the first 12 hex digits of a SHA-256 over its files but those `APART`.
+    """The package's version and the first 12 hex digits of a SHA-256 over its code and tables but those `APART`.
 
     A change to a report or a command line leaves it as it is; one to a comment in a lever does not.
     """
     package = Path(__file__).parents[1]
     digest = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
+    for path in sorted(path for path in package.rglob("*") if path.suffix in WHAT):
         name = path.relative_to(package)
         if name.parts[0] not in APART:
             digest.update(name.as_posix().encode() + b"\0" + path.read_bytes() + b"\0")

@@ -67,16 +67,40 @@ def studentised_bounds(off: np.ndarray, level: float, seed: int) -> tuple[float,
     counts as infinitely far at both ends.
     """
     tail = _tail(level)
+    distances = _distances(off, seed)
+    lowest = np.partition(np.where(np.isinf(distances), -np.inf, distances), tail - 1)[tail - 1]
+    highest = np.partition(distances, -tail)[-tail]
+    if np.isinf(lowest) or np.isinf(highest):
+        return NoClaim(off.size, f"no interval can be given: too few of {off.size} people differ to tell their spread")
+    return float(lowest), float(highest)
+
+
+def above_zero_p(values: np.ndarray, seed: int = 0) -> float:
+    """Of one value a person (n,): the one-sided p of a mean of 0 or less, by the resamples of `mean_estimate`.
+
+    Davison & Hinkley 1997, 4.4.1: how often a resample's studentised mean lies as far above the mean it was drawn from
+    as that lies above 0, the sample itself counted among them: never below 1 / 10 000. Values that are all the same are
+    taken at their word: 0 above 0, else 1.
+
+    >>> above_zero_p(np.array([0.1, 0.2, 0.3] * 6)), above_zero_p(np.array([-0.1, 0.2, -0.3] * 6)) > 0.5
+    (0.0001, True)
+    """
+    own = one_a_person(values, "values")
+    mean = float(own.mean())
+    off = own - mean
+    if np.abs(off).max() <= ROUNDING * abs(mean):
+        return float(mean <= 0)
+    farther = _distances(off, seed) >= mean / float(off.std())
+    return (1 + int(farther.sum())) / (RESAMPLES + 1)
+
+
+def _distances(off: np.ndarray, seed: int) -> np.ndarray:
+    """(RESAMPLES,) how far above 0 the mean of each resample lies, in its own spread; infinite where it has none."""
     drawn = shares(off.size, seed)
     means = drawn @ off
     variances = drawn @ off**2 - means**2
     flat = variances <= ROUNDING * (off**2).max()
-    distances = means / np.sqrt(np.where(flat, 1.0, variances))
-    lowest = np.partition(np.where(flat, -np.inf, distances), tail - 1)[tail - 1]
-    highest = np.partition(np.where(flat, np.inf, distances), -tail)[-tail]
-    if np.isinf(lowest) or np.isinf(highest):
-        return NoClaim(off.size, f"no interval can be given: too few of {off.size} people differ to tell their spread")
-    return float(lowest), float(highest)
+    return np.where(flat, np.inf, means / np.sqrt(np.where(flat, 1.0, variances)))
 
 
 @lru_cache(maxsize=4)

@@ -9,7 +9,7 @@ from sdaug.statistics.bootstrap import ROUNDING
 from sdaug.statistics.claims import Estimate, NoClaim, too_few
 from sdaug.statistics.detectable import minimum_detectable_effect
 from sdaug.statistics.holm import holm
-from sdaug.statistics.kept import Better, Kept, share_kept
+from sdaug.statistics.kept import Better, Kept, passing_together, share_kept
 from sdaug.statistics.paired import Figure, Pairs, mean_difference, pair
 from sdaug.statistics.permutation import sign_flip_p
 
@@ -37,18 +37,20 @@ def compare(
 ) -> dict[str, Comparison]:
     """Every setting against the baseline, by its name.
 
-    The p-values are adjusted for these settings in this one figure; whoever looks at several figures passes all their
-    p-values to `holm` at once. Errors as `share_kept`.
+    The p-values, and which settings pass, are adjusted for these settings in this one figure; whoever looks at several
+    figures passes all their p-values to `holm` at once. Errors as `share_kept`.
     """
     pairs = {name: pair(baseline, figure) for name, figure in settings.items()}
     claimed = [name for name, own in pairs.items() if too_few(len(own.people)) is None]
     p = {name: sign_flip_p(pairs[name].differences, seed) for name in claimed}
     adjusted = dict(zip(claimed, holm(np.array([*p.values()])).tolist(), strict=True))
+    alone = {name: share_kept(own, better, level=level, seed=seed) for name, own in pairs.items()}
+    kept = passing_together(alone, level)
     return {
         name: Comparison(
             own,
             mean_difference(own, level, seed),
-            share_kept(own, better, level=level, seed=seed),
+            kept[name],
             p.get(name),
             adjusted.get(name),
             _detectable(own) if name in p else None,

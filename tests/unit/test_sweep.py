@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -213,31 +212,3 @@ def test_loky_runs_kernels(made, tmp_path):
 def test_an_unknown_executor_names_those_there_are():
     with pytest.raises(ValueError, match="unknown executor 'ray'; there are: serial, loky, dask"):
         executor("ray")
-
-
-def test_a_dask_worker_killed_in_the_middle_leaves_every_cell_done_once(made, tmp_path):
-    """Two workers of a real local cluster; the one that is at work first is killed, its kernel runs elsewhere."""
-    from distributed import LocalCluster
-
-    trouble = f"open('{tmp_path}/pids.txt', 'a').write(str(os.getppid()) + '\\n'); time.sleep(0.3)"
-    experiment, cells = made(trouble, grid={"strict": [True, False]})
-    out = tmp_path / "out"
-    with LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", resources={"GPU": 1}
-    ) as cluster:
-        killed = threading.Thread(target=kill_the_first, args=(tmp_path / "pids.txt",))
-        killed.start()
-        where = executor("dask", scheduler=cluster.scheduler_address, resources={"GPU": 1})
-        outcome = run_sweep(experiment, cells, out, executor=where)
-        killed.join()
-    assert len(outcome.results) == 8 and {result["status"] for result in outcome.results} == {"finished"}
-    keys = [json.loads(path.read_text())["key"] for path in out.glob("cells/*/result.json")]
-    assert sorted(keys) == sorted(cell.key for cell in cells)
-    assert 8 <= len(ran(out)) <= 9, "what the killed worker had finished was not run again"
-
-
-def kill_the_first(pids: Path) -> None:
-    until = time.monotonic() + 60
-    while not (pids.is_file() and pids.read_text().count("\n") >= 2) and time.monotonic() < until:
-        time.sleep(0.05)
-    os.kill(int(pids.read_text().split("\n")[0]), signal.SIGKILL)

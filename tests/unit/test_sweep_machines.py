@@ -1,5 +1,6 @@
 """A sweep on several machines: workers that log to one MLflow server, and die."""
 
+import json
 import os
 import signal
 import socket
@@ -18,7 +19,7 @@ from sdaug.executors import NoWorkers, WorkersLost, executor, loky
 from sdaug.sweep import finish, log_early, run_sweep
 from sdaug.tracking import PARENT_TAG, SETTING_TAG, check_store, read_runs
 from tests.unit.test_search import WORK as MEASURED
-from tests.unit.test_sweep import PARAMETERS, PEOPLE, kill_the_first, notebook
+from tests.unit.test_sweep import PARAMETERS, PEOPLE, notebook, ran
 
 
 @pytest.fixture(scope="module")
@@ -73,19 +74,29 @@ def measured(tmp_path):
     return experiment, expand(experiment, PEOPLE[:2])
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster():
+    """The address of a scheduler with two workers, which come back when they are killed."""
     import dask
     from distributed import LocalCluster
 
     # A local cluster ends a worker that is not back in 15 seconds; nobody does that to one of `dask worker`.
+    patient = {"distributed.deploy.lost-worker-timeout": "10 minutes", "distributed.scheduler.allowed-failures": 1}
     with (
-        dask.config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"}),
+        dask.config.set(patient),
         LocalCluster(
             n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", resources={"GPU": 1}
         ) as made,
     ):
         yield made.scheduler_address
+
+
+def kill_the_first(pids: Path) -> None:
+    """Of the processes that write their parents' ids there, the parent of the one that writes first."""
+    until = time.monotonic() + 60
+    while not (pids.is_file() and pids.read_text().count("\n") >= 2) and time.monotonic() < until:
+        time.sleep(0.05)
+    os.kill(int(pids.read_text().split("\n")[0]), signal.SIGKILL)
 
 
 def children(uri: str, name: str) -> dict[str, list[dict]]:
@@ -109,6 +120,9 @@ def test_workers_log_their_settings_to_one_server_and_one_of_them_is_killed(
     outcome = run_sweep(experiment, cells, tmp_path / "out", executor=where, parent=parent)
     killer.join()
     assert [result["status"] for result in outcome.results] == ["finished"] * 8
+    keys = [json.loads(path.read_text())["key"] for path in (tmp_path / "out").glob("cells/*/result.json")]
+    assert sorted(keys) == sorted(cell.key for cell in cells)
+    assert 8 <= len(ran(tmp_path / "out")) <= 9, "what the killed worker had finished was not run again"
 
     early = children(server, "fleet")
     assert set(early) == settings and all(len(runs) == 1 for runs in early.values()), "before the coordinator logs"
@@ -143,8 +157,6 @@ def test_a_server_that_goes_away_costs_a_warning_and_the_end_logs_what_is_missin
 
 
 def test_what_failed_and_ran_again_is_still_one_run(measured, server, tmp_path):
-    import json
-
     from sdaug.tracking import Setting, log_setting
 
     experiment, cells = measured
@@ -183,13 +195,12 @@ def test_a_fleet_that_cannot_take_a_task_is_named(cluster):
         list(executor("dask", scheduler="tcp://127.0.0.1:9")(abs, [1]))
 
 
-def deadly(task: int) -> int:
-    if task == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return task
-
-
 def test_a_task_that_kills_its_process_is_lost_and_no_other_is(cluster):
+    def deadly(task: int) -> int:  # in here, so that it is sent whole and no worker imports this file
+        if task == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return task
+
     for run in (lambda f, tasks: loky(f, tasks, jobs=2), executor("dask", scheduler=cluster)):
         done = []
         with pytest.raises(WorkersLost) as lost:

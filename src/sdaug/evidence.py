@@ -33,12 +33,14 @@ class Evidence:
 
     people: how many the baseline has finished cells of. alike: mean similarity of a setting's raw image to the
     baseline's of the same person, seed and angle, by the pack's own recogniser; None where there is no such pair.
+    faceless: how many raw images of the baseline that have a face have no such counterpart in a setting.
     """
 
     baseline: str
     people: int
     comparisons: dict[str, dict[str, Comparison]]
     alike: dict[str, float | None]
+    faceless: dict[str, int]
 
     @property
     def no_claim(self) -> NoClaim | None:
@@ -67,10 +69,16 @@ def evidence(results: Sequence[Mapping[str, Any]], baseline: str, cells: Path) -
         comparisons[name] = compare(figures[baseline], others, better)
     finished = {result["person"] for result in settings[baseline] if result["status"] == "finished"}
     alike = {
-        key: None if own is None or key == baseline else _alike(settings[baseline], of, own, cells)
+        key: (None, 0) if own is None or key == baseline else _alike(settings[baseline], of, own, cells)
         for key, of in settings.items()
     }
-    return Evidence(baseline, len(finished), _adjusted(comparisons), alike)
+    return Evidence(
+        baseline,
+        len(finished),
+        _adjusted(comparisons),
+        {key: value for key, (value, _) in alike.items()},
+        {key: missing for key, (_, missing) in alike.items()},
+    )
 
 
 def _adjusted(comparisons: dict[str, dict[str, Comparison]]) -> dict[str, dict[str, Comparison]]:
@@ -115,8 +123,9 @@ def _own_recogniser(result: Mapping[str, Any]) -> str:
 
 def _alike(
     baseline: Sequence[Mapping[str, Any]], setting: Sequence[Mapping[str, Any]], own: str, cells: Path
-) -> float | None:
-    """Mean over people of the similarity of images made of the same person, seed and angle."""
+) -> tuple[float | None, int]:
+    """Mean over people of the similarity of images made of the same person, seed and angle; how many of the baseline's
+    have no counterpart."""
     before = {(result["person"], result["seed"]): _raw_vectors(result, own, cells) for result in baseline}
     known: list[tuple[str, float]] = []
     similarity = plugins.plugin("sdaug.recognition", own).similarity
@@ -125,7 +134,7 @@ def _alike(
         for index, vector in _raw_vectors(result, own, cells).items():
             if index in others:
                 known.append((result["person"], similarity(others[index], vector)))
-    return mean_over_people(known) if known else None
+    return mean_over_people(known) if known else None, sum(map(len, before.values())) - len(known)
 
 
 def _raw_vectors(result: Mapping[str, Any], own: str, cells: Path) -> dict[int, np.ndarray]:

@@ -23,7 +23,7 @@ def test_load_generate_and_cleanup_again_and_again_does_not_grow():
             "generation": {"num_inference_steps": 1, "num_angles": 1, "size": 128},
         }
     )
-    grown = endure(load_generate_cleanup(small), 8, warm_up=3)
+    grown = endure(load_generate_cleanup(small), 6, warm_up=3)
     assert grown.heap_growth is None or grown.heap_growth <= 0.005, grown
     assert grown.growth <= 2 * LIMIT, grown
 

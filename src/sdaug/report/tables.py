@@ -69,15 +69,17 @@ class Against:
 
 
 def against_baseline(sweep: Sweep) -> list[dict[str, Any]]:
-    """A group a setting but the baseline: {key, alike, alike_mission, figures: [Against]}."""
+    """A group a setting but the baseline: {key, alike, faceless, alike_mission, figures: [Against]}; an image without a
+    face is like no other."""
     found = sweep.evidence
     groups = []
     for key, alike in found.alike.items():
         if key == found.baseline:
             continue
         figures = [_against(name, better, found.comparisons[name][key]) for name, better in FIGURES.items()]
-        mission = "" if alike is None else "yes" if alike > ALIKE else "no"
-        groups.append({"key": key, "alike": alike, "alike_mission": mission, "figures": figures})
+        lost = found.faceless[key]
+        mission = "" if alike is None else "yes" if alike > ALIKE and not lost else "no"
+        groups.append({"key": key, "alike": alike, "faceless": lost, "alike_mission": mission, "figures": figures})
     return groups
 
 

@@ -63,7 +63,8 @@ def test_views_are_made_chosen_and_enrolled(running, photo):
     assert (other.status_code, other.json()["code"]) == (409, "preview_of_another_photo")
     wrong = running.enrol(photo, preview_id=job_id, accepted="9")
     assert (wrong.status_code, wrong.json()["code"]) == (422, "invalid_field")
-    answer = running.enrol(photo, preview_id=job_id, accepted=str(kept))
+    asked = {"cnic": running.new_cnic(), "preview_id": job_id, "headers": {"Idempotency-Key": "of-a-preview"}}
+    answer = running.enrol(photo, accepted=str(kept), **asked)
     assert answer.status_code == 200, answer.text
     enrolled = answer.json()
     assert sum(enrolled["augmentation_breakdown"].values()) == enrolled["embeddings_created"] == 2
@@ -80,6 +81,11 @@ def test_views_are_made_chosen_and_enrolled(running, photo):
     assert by_reason.count(["rejected_by_reviewer"]) == len(passed) - 1 and len(by_reason) == 2
     assert enrolled["sd_generation_time"] > 0 and enrolled["quality_scores"]["min"] >= 0.7
     assert running.http.get(f"/api/jobs/{job_id}").status_code == 404, "an enrolled preview is forgotten"
+    again = running.enrol(photo, accepted=str(kept), **asked)
+    assert again.status_code == 200 and again.headers["Idempotency-Replayed"] == "true", again.text
+    assert again.json() | {"request_id": ""} == enrolled | {"request_id": ""}
+    other = running.enrol(photo, accepted="", **asked)
+    assert (other.status_code, other.json()["code"]) == (409, "idempotency_key_reused")
 
 
 def test_a_preview_stores_nothing(running, photo):

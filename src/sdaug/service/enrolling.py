@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,9 +29,10 @@ COHORT = 2000
 
 @dataclass(frozen=True)
 class Order:
-    """An enrolment as asked for. angles: views to generate of each photo, 0 for none. made, chosen: a preview and which
-    of its views to enrol. consent: for the bundle's manifest; days: until the person is deleted, None for as long as
-    the service keeps. sd: whether SD was asked for, in either way."""
+    """An enrolment as asked for. angles: views to generate of each photo, 0 for none. consent: for the bundle's
+    manifest; days: until the person is deleted, None for as long as the service keeps. preview_id, accepted: a preview
+    and which of its views to enrol, None for all that passed the gate; made, chosen: the same once it was looked up.
+    sd: whether SD was asked for, in either way."""
 
     name: str
     national_id: str
@@ -40,19 +41,22 @@ class Order:
     angles: int
     consent: dict[str, str] | None = None
     days: int | None = None
+    preview_id: str | None = None
+    accepted: tuple[int, ...] | None = None
     made: Made | None = None
     chosen: tuple[int, ...] = ()
 
     @property
     def sd(self) -> bool:
-        return bool(self.angles) or self.made is not None
+        return bool(self.angles) or self.preview_id is not None
 
     @property
     def fingerprint(self) -> str:
-        """Equal for equal orders."""
+        """Equal for equal orders, whatever has become of their preview meanwhile."""
+        accepted = None if self.accepted is None else sorted(set(self.accepted))
         facts = [
-            self.name, self.national_id, self.traditional, self.angles, self.consent, self.days, list(self.chosen),
-            self.made is not None,
+            self.name, self.national_id, self.traditional, self.angles, self.consent, self.days, self.preview_id,
+            accepted,
         ]  # fmt: skip
         digests = [hashlib.sha256(photo).hexdigest() for photo in self.photos]
         return json.dumps([facts, digests])
@@ -67,20 +71,43 @@ async def enrol(
     key_hash = None if key is None else service.vault.keyed_hash("idempotency", f"{actor} {key}")
     fingerprint = service.vault.keyed_hash("fingerprint", order.fingerprint)
     if key_hash is not None:
+        # Before the look-up: whatever ends after this one is found by it.
+        if key_hash in service.under_way:
+            raise _in_progress()
         known = await run_in_threadpool(service.people.remembered, key_hash)
         if known is not None:
             if known.fingerprint != fingerprint:
                 raise ApiError(409, "idempotency_key_reused", "this Idempotency-Key came with another request before")
             return known.answer | {"request_id": request_id}, True
+    order = _with_preview(service, order)
     busy = {service.people.national_id_hash(order.national_id), *([key_hash] if key_hash else [])}
     if busy & service.under_way:
-        raise ApiError(409, "in_progress", "this enrolment is under way; ask again in a moment", 2)
+        raise _in_progress()
     service.under_way |= busy
     # Once begun it is finished, whether or not the client waits: it finds the answer under its key.
     doing = asyncio.ensure_future(_enrol(service, order, actor, request_id, key_hash, fingerprint))
     doing.add_done_callback(lambda _: service.under_way.difference_update(busy))
     doing.add_done_callback(lambda done: done.cancelled() or done.exception())
     return await asyncio.shield(doing), False
+
+
+def _in_progress() -> ApiError:
+    return ApiError(409, "in_progress", "this enrolment is under way; ask again in a moment", 2)
+
+
+def _with_preview(service: Service, order: Order) -> Order:
+    """The order with what its preview made. Raises ApiError 404, 409, 422 for a preview it cannot be enrolled from."""
+    if order.preview_id is None:
+        return order
+    made = service.jobs.finished(order.preview_id)
+    chosen = tuple(sorted(made.images if order.accepted is None else set(order.accepted)))
+    if strange := [index for index in chosen if index not in made.images]:
+        raise ApiError(
+            422, "invalid_field", f"accepted: view {strange[0]} was not offered; there are {sorted(made.images)}"
+        )
+    if order.photos not in ((), (made.photo,)):
+        raise ApiError(409, "preview_of_another_photo", "the preview was made from another photo than the one sent")
+    return replace(order, photos=(made.photo,), made=made, chosen=chosen)
 
 
 async def _enrol(

@@ -8,7 +8,6 @@ from sdaug.service.answers import EnrolAnswer
 from sdaug.service.enrolling import Order, enrol
 from sdaug.service.errors import ApiError, responses
 from sdaug.service.forms import EnrolForm, EnrolMultipleForm, describe, read_form
-from sdaug.service.jobs import Made
 from sdaug.service.routes.shared import IDEMPOTENCY, Running, who
 from sdaug.service.service import Service
 
@@ -33,38 +32,23 @@ async def enroll(request: Request, response: Response, service: Running) -> dict
     form, uploads = await read_form(request, EnrolForm, "file", service.settings.limits.image_bytes)
     if len(uploads) > 1:
         raise ApiError(422, "too_many_files", f"{len(uploads)} files were sent, expected one; see /api/enroll/multiple")
-    made, chosen = _of_preview(service, form)
-    if made is not None and uploads and uploads[0].data != made.photo:
-        raise ApiError(409, "preview_of_another_photo", "the preview was made from another photo than the one sent")
-    if made is None and not uploads:
+    if form.preview_id is None and not uploads:
         raise ApiError(422, "no_file", "file: no photo was sent")
     order = Order(
         form.name,
         form.cnic,
-        (made.photo if made else uploads[0].data,),
+        tuple(upload.data for upload in uploads),
         form.use_augmentation,
-        form.sd_num_angles if form.use_sd_augmentation and made is None else 0,
+        form.sd_num_angles if form.use_sd_augmentation and form.preview_id is None else 0,
         form.consent,
         form.retention_days,
-        made,
-        chosen,
+        form.preview_id,
+        form.accepted,
     )
     answer = await _answered(request, response, service, order)
     if form.preview_id is not None:
         _forget_preview(service, form.preview_id)
     return answer
-
-
-def _of_preview(service: Service, form: EnrolForm) -> tuple[Made | None, tuple[int, ...]]:
-    if form.preview_id is None:
-        return None, ()
-    made = service.jobs.finished(form.preview_id)
-    chosen = tuple(sorted(made.images)) if form.accepted is None else tuple(sorted(set(form.accepted)))
-    if strange := [index for index in chosen if index not in made.images]:
-        raise ApiError(
-            422, "invalid_field", f"accepted: view {strange[0]} was not offered; there are {sorted(made.images)}"
-        )
-    return made, chosen
 
 
 def _forget_preview(service: Service, preview_id: str) -> None:

@@ -95,6 +95,7 @@ def _one_photo(
     step: Step,
     got: Collected,
 ) -> None:
+    step("decoding", photo=index)  # each photo has the lane's patience for decoding, and no more
     photo = decode_upload(data, max_pixels)
     step("decoded", photo=index)
     if any(s.parent_sha256 == photo.sha256 for s in got.samples):

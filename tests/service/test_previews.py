@@ -6,7 +6,10 @@ import time
 import zipfile
 
 import numpy as np
+import pytest
 from PIL import Image
+
+from sdaug.service.people import Templates
 
 
 def events_of(running, job_id, after=0):
@@ -35,7 +38,17 @@ def until(running, job_id, *states):
     raise AssertionError(job)
 
 
-def test_views_are_made_chosen_and_enrolled(running, photo):
+@pytest.fixture
+def stranger(running):
+    """Somebody enrolled who is not in the photo."""
+    index = running.http.portal.call(running.service.ready)
+    vector = np.full((1, running.service.recogniser["dim"]), 5.0, np.float32)
+    index.put("f" * 32, Templates(vector, ("captured",), index.recogniser_sha256))
+    yield
+    index.drop("f" * 32)
+
+
+def test_views_are_made_chosen_and_enrolled(running, photo, stranger):
     job_id = begin(running, photo)
     events = events_of(running, job_id)
     assert [number for number, _, _ in events] == list(range(1, len(events) + 1))
@@ -73,7 +86,16 @@ def test_views_are_made_chosen_and_enrolled(running, photo):
     bundle = running.http.get(f"/api/persons/{enrolled['person_id']}/bundle").content
     with zipfile.ZipFile(io.BytesIO(bundle)) as archive:
         manifest = json.loads(archive.read("manifest.json"))
-    assert manifest["policy"]["review"] == {"accepted": [kept], "of": 3}
+    review = manifest["policy"]["review"]
+    assert (review["accepted"], review["of"]) == ([kept], 3)
+    assert review["cohort"]["people"] == manifest["policy"]["cohort"]["people"] == 1
+    views = [s for s in manifest["samples"] if s["requested"] is not None and s["measured"] is not None]
+    assert views and all(s["checks"]["cohort_best"] is not None for s in views), "closer to nobody else"
+    assert manifest["generator"]["model"]["model_id"] == "sdaug-nano"
+    assert manifest["generator"]["settings"]["num_inference_steps"] == 2
+    assert manifest["policy"]["calibration"]["floor_fmr"] > 0 and manifest["policy"]["not_evaluated"] == []
+    assert manifest["tool"]["name"] == "sdaug.service" and len(manifest["tool"]["commit"]["sha"]) == 40
+    assert "generator" not in job
     by_reason = [s["reasons"] for s in manifest["samples"] if s["decision"] == "refused"]
     said = {s["role"]: s["reviewed"] for s in manifest["samples"] if s["origin"] != "captured"}
     taken, *others = (job["previews"][index]["role"] for index in passed)

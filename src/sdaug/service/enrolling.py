@@ -23,9 +23,6 @@ from sdaug.service.people import AlreadyEnrolled, Person, Remembered, Templates,
 from sdaug.service.service import Service
 from sdaug.types import Reason
 
-COHORT = 2000
-"""At most so many other people are compared with each generated view."""
-
 
 @dataclass(frozen=True)
 class Order:
@@ -162,11 +159,14 @@ async def _worked(
     service: Service, index: Index, order: Order, person_id: str, created: str, until: str | None
 ) -> tuple[Frame, str | None]:
     """What the worker made, and why the generator was left where it was."""
-    others = await run_in_threadpool(index.captured, COHORT)
-    views = [] if order.made is None else [
-        _reviewed(order, i, v["facts"], created) for i, v in enumerate(order.made.views)
-    ]  # fmt: skip
-    images = [] if order.made is None else [order.made.images[i] for i in order.chosen]
+    people, vectors = await run_in_threadpool(index.cohort)
+    made = order.made
+    views = [] if made is None else [_reviewed(order, i, v["facts"], created) for i, v in enumerate(made.views)]
+    images = [] if made is None else [made.images[i] for i in order.chosen]
+    review = {} if made is None else {
+        "generator": made.answer["generator"],
+        "review": {"accepted": list(order.chosen), "of": len(made.views), "cohort": made.answer["cohort"]},
+    }  # fmt: skip
     task = {
         "kind": "enrol",
         "subject": person_id,
@@ -177,10 +177,12 @@ async def _worked(
         "traditional": order.traditional,
         "angles": order.angles,
         "views": views,
-        "cohort": len(others),
-        "review": {"accepted": list(order.chosen), "of": len(order.made.views)} if order.made else None,
+        "cohort": people,
+        "generator": None,
+        "review": None,
+        **review,
     }
-    blobs = [*order.photos, *images, *([np.ascontiguousarray(others, "<f4").tobytes()] if len(others) else [])]
+    blobs = [*order.photos, *images, *vectors]
     if order.angles:
         try:
             return await service.generation.run(task, blobs), None

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
 
 from sdaug.service.answers import JobAnswer, JobRef
 from sdaug.service.errors import ApiError, responses
@@ -30,11 +31,12 @@ async def begin(request: Request, service: Running) -> dict[str, Any]:
     form, uploads = await read_form(request, PreviewForm, "file", service.settings.limits.image_bytes)
     if len(uploads) != 1:
         raise ApiError(422, "no_file", f"file: {len(uploads)} photos were sent, expected one")
-    await service.ready()
+    index = await service.ready()
     status = service.sd_status
     if not status.available:
         raise ApiError(503, "sd_unavailable", f"no views can be generated ({status.reason})", 30)
-    return {"job_id": service.jobs.begin(uploads[0].data, form.sd_num_angles).id}
+    others = await run_in_threadpool(index.cohort)
+    return {"job_id": service.jobs.begin(uploads[0].data, form.sd_num_angles, others).id}
 
 
 def _shown(job: Job) -> dict[str, Any]:

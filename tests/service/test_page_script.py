@@ -163,6 +163,9 @@ def test_terms_are_sent_and_what_is_to_be_known_is_said_in_words(run):
     assert (sent["consent_purpose"], sent["legal_basis"]) == ("access", "consent")
     assert "consent_reference" not in sent and "retention_days" not in sent
     notes = done["seen"]["enrolNotes"]["text"]
+    unknown = run({"POST api/enroll": [200, ENROLLED | {"not_evaluated": ["duplicates"]}]}, [*FILL, ENROL])
+    said = "Whether somebody enrolled before looks like this could not be found out"
+    assert said in unknown["seen"]["enrolNotes"]["text"] and said not in notes
     assert "The photo is poor (too dark)" in notes and "right 45 (rejected by reviewer); less colour" in notes
     assert "enrolled before: \u2068Bilal\u2069 (…1234), 1, 2 and 1 more" in notes
     assert not done["seen"]["peopleTable"]["hidden"]

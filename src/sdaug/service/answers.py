@@ -82,7 +82,7 @@ class EnrolAnswer(Answer):
         success=True, message="Successfully enrolled Ayesha Khan", person_id=PERSON, embeddings_created=15,
         augmentation_breakdown={"original": 1, "traditional": 9, "stable_diffusion": 5}, sd_generation_time=9.41,
         quality_scores={"average": 0.87, "min": 0.74, "max": 0.93}, rejected=[], warnings=[], degraded=None,
-        bundle=BUNDLE, duplicates=[], request_id=REQUEST,
+        bundle=BUNDLE, duplicates=[], not_evaluated=[], request_id=REQUEST,
     )  # fmt: skip
     success: bool
     message: str
@@ -98,6 +98,9 @@ class EnrolAnswer(Answer):
     degraded: Degraded | None
     bundle: BundleRef
     duplicates: list[Duplicate]
+    not_evaluated: list[Literal["duplicates"]] = Field(
+        [], description="What could not be found out: `duplicates` where nobody measured the recogniser's band."
+    )
     request_id: str
 
 

@@ -124,7 +124,7 @@ async def _enrol(
     )
     photos = kept.vectors[[origin == "captured" for origin in kept.origins]]
     same = service.recogniser["same_person"]
-    duplicates = [] if same is None else await run_in_threadpool(index.alike, photos, same)
+    duplicates = None if same is None else await run_in_threadpool(index.alike, photos, same)
     answer = _answer(order, person_id, facts, failure, duplicates, request_id)
     record = {
         "name": order.name,
@@ -201,7 +201,7 @@ def _answer(
     person_id: str,
     facts: dict[str, Any],
     failure: str | None,
-    duplicates: Sequence[tuple[str, float]],
+    duplicates: Sequence[tuple[str, float]] | None,
     request_id: str,
 ) -> dict[str, Any]:
     counts = {origin: facts["origins"].count(origin) for origin in ("captured", "classical", "generated")}
@@ -227,7 +227,8 @@ def _answer(
         "warnings": facts["warnings"],
         "degraded": degraded,
         "bundle": {"id": person_id, "sha256": facts["bundle_sha256"]},
-        "duplicates": [{"person_id": other, "similarity": round(score, 3)} for other, score in duplicates],
+        "duplicates": [{"person_id": other, "similarity": round(score, 3)} for other, score in duplicates or ()],
+        "not_evaluated": ["duplicates"] if duplicates is None else [],
         "request_id": request_id,
     }
     if order.sd:

@@ -186,6 +186,9 @@ function succeeded(answer) {
     const more = answer.duplicates.length > 3 ? ` and ${answer.duplicates.length - 3} more` : "";
     notes.push(`Looks like somebody who was enrolled before: ${alike}${more}.`);
   }
+  if (answer.not_evaluated?.length) {
+    notes.push("Whether somebody enrolled before looks like this could not be found out with this recogniser.");
+  }
   $("enrolNotes").replaceChildren(...notes.map((note) => {
     const line = document.createElement("p");
     line.textContent = note;

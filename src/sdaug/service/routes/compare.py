@@ -49,6 +49,8 @@ async def compare(request: Request, service: Running) -> dict[str, Any]:
             for arm in ("without_augmentation", "without_sd", "with_augmentation")
         }
         candidates.append({"person_id": person.id, "name": person.record["name"], **arms})
+    actor, request_id = who(request)
+    await service.note("compare", actor, request_id, form.person_id)
     return {
         "mode": "1:N" if form.person_id is None else "1:1",
         "recogniser": own["name"],
@@ -56,7 +58,7 @@ async def compare(request: Request, service: Running) -> dict[str, Any]:
         "compared": len(found),
         "not_comparable": index.not_comparable,
         "candidates": candidates,
-        "request_id": who(request)[1],
+        "request_id": request_id,
     }
 
 

@@ -6,15 +6,16 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from sdaug.service.answers import Deleted, PersonDetail, PersonList
-from sdaug.service.audit import pseudonym, write_line
 from sdaug.service.errors import ApiError, responses
 from sdaug.service.people import Person
 from sdaug.service.routes.shared import Id, Running, who
-from sdaug.service.service import Service
 
 router = APIRouter(tags=["people"])
 
-UNKNOWN = ApiError(404, "person_not_found", "there is no such person")
+
+def _unknown() -> ApiError:
+    # A new one each time: an exception that is raised again keeps the frames of every time before.
+    return ApiError(404, "person_not_found", "there is no such person")
 
 
 def _shown(person: Person) -> dict[str, Any]:
@@ -56,7 +57,7 @@ async def get_person(service: Running, person_id: Id) -> dict[str, Any]:
     """A person with the list of their samples."""
     person = await run_in_threadpool(service.people.get, person_id)
     if person is None:
-        raise UNKNOWN
+        raise _unknown()
     return _shown(person)
 
 
@@ -70,7 +71,7 @@ async def delete_person(request: Request, service: Running, person_id: Id) -> di
     """Removes record, templates, bundle and remembered answers, and overwrites their bytes in SQLite's files."""
     actor, request_id = who(request)
     if not await service.delete_person(person_id, actor, request_id):
-        raise UNKNOWN
+        raise _unknown()
     return {"deleted": person_id, "request_id": request_id}
 
 
@@ -85,12 +86,7 @@ async def get_bundle(request: Request, service: Running, person_id: Id) -> Respo
     """Manifest, vectors, images and sums. Who fetched it is in the audit log."""
     bundle = await run_in_threadpool(service.people.bundle, person_id)
     if bundle is None:
-        raise UNKNOWN
-    await run_in_threadpool(_note, service, person_id, *who(request))
+        raise _unknown()
+    await service.note("bundle", *who(request), person_id)
     name = {"Content-Disposition": f'attachment; filename="{person_id}.zip"'}
     return Response(bundle, media_type="application/zip", headers=name)
-
-
-def _note(service: Service, person_id: str, actor: str, request_id: str) -> None:
-    with service.engine.begin() as connection:
-        write_line(connection, "bundle", actor, "done", pseudonym(service.vault, person_id), request_id)

@@ -143,7 +143,11 @@ def test_openapi_names_every_field_error_and_an_example(running):
             for status in set(operation["responses"]) & errors:
                 body = operation["responses"][status]["content"]["application/json"]["schema"]
                 assert body == {"$ref": "#/components/schemas/Problem"}, (path, status)
+                assert (status in ("429", "503")) == (
+                    "Retry-After" in operation["responses"][status].get("headers", {})
+                )
     parts = schema["components"]["schemas"]
-    for name in ("EnrolAnswer", "SdStatus", "JobAnswer", "CompareAnswer", "PersonAnswer", "Problem"):
+    for name in ("EnrolAnswer", "SdStatus", "JobAnswer", "CompareAnswer", "PersonAnswer", "PersonDetail", "PersonList",
+                 "Preview", "Problem"):  # fmt: skip
         assert parts[name]["example"], name
     assert schema["components"]["securitySchemes"]["key"]["scheme"] == "bearer"

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
 from sdaug.service.answers import CompareAnswer
-from sdaug.service.errors import ApiError, responses
+from sdaug.service.errors import PHOTOS, ApiError, responses
 from sdaug.service.forms import CompareForm, describe, read_form
 from sdaug.service.index import Score
 from sdaug.service.routes.shared import Running, who
@@ -19,7 +19,7 @@ router = APIRouter(tags=["comparison"])
     "/api/compare",
     summary="Compare a photo with enrolled people",
     response_model=CompareAnswer,
-    responses=responses(404, 409, 413, 415, 422, 503),
+    responses=responses(*PHOTOS, "person_not_found", "another_recogniser", "no_threshold"),
     openapi_extra=describe(CompareForm, "file"),
 )
 async def compare(request: Request, service: Running) -> dict[str, Any]:

@@ -6,13 +6,15 @@ from fastapi import APIRouter, Request, Response
 
 from sdaug.service.answers import EnrolAnswer
 from sdaug.service.enrolling import Order, enrol
-from sdaug.service.errors import ApiError, responses
+from sdaug.service.errors import PHOTOS, ApiError, responses
 from sdaug.service.forms import EnrolForm, EnrolMultipleForm, describe, read_form
 from sdaug.service.routes.shared import IDEMPOTENCY, Running, who
 from sdaug.service.service import Service
 
 router = APIRouter(tags=["enrolment"])
-ERRORS = responses(404, 409, 413, 415, 422, 503)
+PERSON = (
+    *PHOTOS, "bad_idempotency_key", "already_enrolled", "in_progress", "idempotency_key_reused", "too_many_files",
+)  # fmt: skip
 MOST_PHOTOS = 10
 
 
@@ -21,7 +23,7 @@ MOST_PHOTOS = 10
     summary="Enrol a person from one photo",
     response_model=EnrolAnswer,
     response_model_exclude_unset=True,
-    responses=ERRORS,
+    responses=responses(*PERSON, "job_not_found", "preview_not_done", "preview_of_another_photo"),
     openapi_extra=describe(EnrolForm, "file", needed=False) | IDEMPOTENCY,
 )
 async def enroll(request: Request, response: Response, service: Running) -> dict[str, Any]:
@@ -63,7 +65,7 @@ def _forget_preview(service: Service, preview_id: str) -> None:
     summary="Enrol a person from several photos",
     response_model=EnrolAnswer,
     response_model_exclude_unset=True,
-    responses=ERRORS,
+    responses=responses(*PERSON),
     openapi_extra=describe(EnrolMultipleForm, "files", several=True) | IDEMPOTENCY,
 )
 async def enroll_multiple(request: Request, response: Response, service: Running) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def _shown(person: Person) -> dict[str, Any]:
     }
 
 
-@router.get("/api/persons", summary="List people", response_model=PersonList, responses=responses(422))
+@router.get("/api/persons", summary="List people", response_model=PersonList, responses=responses("invalid_field"))
 async def list_persons(
     service: Running,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
@@ -51,7 +51,7 @@ async def list_persons(
     "/api/persons/{person_id}",
     summary="One person",
     response_model=PersonDetail,
-    responses=responses(404, 422),
+    responses=responses("person_not_found", "invalid_field"),
 )
 async def get_person(service: Running, person_id: Id) -> dict[str, Any]:
     """A person with the list of their samples."""
@@ -65,7 +65,7 @@ async def get_person(service: Running, person_id: Id) -> dict[str, Any]:
     "/api/persons/{person_id}",
     summary="Delete a person",
     response_model=Deleted,
-    responses=responses(404, 422),
+    responses=responses("person_not_found", "invalid_field"),
 )
 async def delete_person(request: Request, service: Running, person_id: Id) -> dict[str, Any]:
     """Removes record, templates, bundle and remembered answers, and overwrites their bytes in SQLite's files."""
@@ -79,7 +79,7 @@ async def delete_person(request: Request, service: Running, person_id: Id) -> di
     "/api/persons/{person_id}/bundle",
     summary="A person's enrolment bundle",
     response_class=Response,
-    responses=responses(404, 422)
+    responses=responses("person_not_found", "invalid_field")
     | {200: {"content": {"application/zip": {}}, "description": "The bundle (docs/enrolment.md) as a zip."}},
 )
 async def get_bundle(request: Request, service: Running, person_id: Id) -> Response:

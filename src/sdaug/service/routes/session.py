@@ -26,7 +26,7 @@ PAGE_HEADER = {
     "/api/session",
     summary="Sign in",
     response_model=SessionAnswer,
-    responses=responses(413, 422),
+    responses=responses("request_too_large", "invalid_field", key=False),
     openapi_extra={"parameters": [PAGE_HEADER], "security": []},
 )
 async def sign_in(request: Request, response: Response, service: Running, body: SessionRequest) -> dict[str, Any]:

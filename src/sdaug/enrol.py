@@ -17,7 +17,14 @@ from sdaug.cohort import read_cohort
 from sdaug.config import RunSettings
 from sdaug.enrolment.bundle import BundleSample, write_bundle
 from sdaug.enrolment.facts import RULES as RULES
-from sdaug.enrolment.facts import detector_facts, evaluation_facts, policy_facts, recogniser_facts, tool_facts
+from sdaug.enrolment.facts import (
+    acceptance_facts,
+    detector_facts,
+    evaluation_facts,
+    policy_facts,
+    recogniser_facts,
+    tool_facts,
+)
 from sdaug.enrolment.store import check_free
 from sdaug.enrolment.terms import NO_TERMS, Terms, check_person
 from sdaug.packs import FacePack
@@ -83,6 +90,8 @@ def enrol_records(
     samples = [captured(photo, record) for photo, record in zip(photos, records, strict=True)]
     for photo, record in zip(photos, records, strict=True):
         samples += [generated(photo, angle, reviewed_at) for angle in record.angles]
+    not_evaluated = [check for sample in samples for check in sample.not_evaluated]
+    policy = policy_facts(settings.gate, pack, records[0].source["cohort"], not_evaluated)
     return write_bundle(
         out,
         subject=subject,
@@ -91,7 +100,7 @@ def enrol_records(
         recogniser=recogniser_facts(pack),
         detector=detector_facts(pack),
         generator=generator_facts(records[0]),
-        policy=policy_facts(settings.gate, records, pack),
+        policy=policy | {"acceptance": acceptance_facts(records)},
         tool=tool_facts(),
         created=created_now(),
         config_hash=hashlib.sha256(settings.model_dump_json().encode()).hexdigest(),

@@ -5,6 +5,7 @@ import vm from "node:vm";
 
 const input = JSON.parse(readFileSync(0, "utf8"));
 const requests = [];
+let keys = 0;
 const progress = [];
 
 class Fake {
@@ -54,10 +55,12 @@ async function fetch(path, options = {}) {
     ? Object.fromEntries([...options.body].map(([k, v]) => [k, typeof v === "string" ? v : "(file)"]))
     : null;
   requests.push({ method, path, form, headers: options.headers });
-  const answer = input.answers[`${method} ${path.split("?")[0]}`];
+  const given = input.answers[`${method} ${path.split("?")[0]}`];
+  // One answer, or a list of them for one request after the other.
+  const answer = Array.isArray(given) && typeof given[0] !== "number" ? given.shift() : given;
   if (answer === undefined || answer === "down") throw new TypeError(`no answer to ${method} ${path}`);
   const [status, body] = answer;
-  return { ok: status < 400, status, json: async () => body };
+  return { ok: status < 400, status, json: async () => body ?? JSON.parse("") };
 }
 
 class EventSource {
@@ -76,7 +79,7 @@ class EventSource {
 
 const context = vm.createContext({
   document: { getElementById: (id) => elements[id], createElement: (tag) => new Fake(tag) },
-  fetch, EventSource, FormData, crypto: { randomUUID: () => "attempt" }, confirm: () => true, queueMicrotask,
+  fetch, EventSource, FormData, crypto: { randomUUID: () => `attempt-${++keys}` }, confirm: () => true, queueMicrotask,
   setTimeout: () => {}, Option: class extends Fake { constructor(text, value) { super("option", { text, value }); } },
 });
 const settle = () => new Promise((resolve) => setTimeout(resolve, 20));

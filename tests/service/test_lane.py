@@ -9,6 +9,7 @@ import pytest
 
 from sdaug.service.frames import FrameError, pack, unpack
 from sdaug.service.lane import JobCancelled, Lane, LaneFull, TaskFailed, WorkerLost
+from sdaug.service.work.enrolment import enrol
 from sdaug.types import PhotoError, Reason
 
 WORKER = """
@@ -33,6 +34,9 @@ while True:
         for n in range(head["n"]):
             write_frame(writes, {"kind": "step", "step": n})
             time.sleep(head["s"])
+    for word in head.get("words", ()):
+        write_frame(writes, {"kind": "step", "step": word})
+        time.sleep(head["s"] if word == head["words"][-1] else 0)
     if head["kind"] == "refuse":
         write_frame(writes, {"kind": "refused", "reason": "no_face", "message": "nobody there"})
     elif head["kind"] == "fail":
@@ -122,6 +126,32 @@ def test_silence_ends_the_worker_and_the_first_word_has_its_own_limit():
     began = time.monotonic()
     assert served(work, decode_s=1.0, stall_s=0.5) == 1
     assert time.monotonic() - began < 15
+
+
+@pytest.mark.parametrize(
+    "words, decode_s, stall_s, code",
+    [
+        (["decoded", "decoding"], 0.5, 20.0, "decode_timeout"),
+        (["decoding", "decoded"], 20.0, 0.5, "worker_stalled"),
+        (["decoding", "decoded"], 0.5, 0.5, "worker_stalled"),
+    ],
+)
+def test_every_photo_has_the_time_for_decoding_and_no_more(words, decode_s, stall_s, code):
+    async def work(lane):
+        await lane.run({"kind": "echo"})  # it has started
+        with pytest.raises(WorkerLost) as told:
+            await lane.run({"kind": "words", "words": words, "s": 15})
+        return told.value.code
+
+    assert served(work, decode_s=decode_s, stall_s=stall_s) == code
+
+
+def test_the_worker_says_before_each_photo_that_it_decodes_it():
+    said = []
+    task = {"photos": 3, "cohort": 0, "traditional": False, "angles": 0, "views": []}
+    with pytest.raises(PhotoError):
+        enrol(None, task, [b"no picture"] * 3, 1, lambda name, **facts: said.append((name, facts)))
+    assert said == [("decoding", {"photo": n}) for n in range(3)]
 
 
 def test_cancelling_a_waiting_and_a_running_job(monkeypatch):

@@ -128,7 +128,8 @@ def test_enrolling_without_sd(run):
     done = run({"POST api/enroll": [200, answer]}, [*FILL, ["submit", "enrolForm"]])
     (sent,) = [r for r in done["requests"] if r["method"] == "POST"]
     assert sent["form"]["use_augmentation"] == "true" and "preview_id" not in sent["form"]
-    assert sent["headers"]["Idempotency-Key"] == "attempt" and sent["headers"]["X-Sdaug-Page"] == "1"
+    assert sent["headers"]["Idempotency-Key"] == "attempt-1" and sent["headers"]["X-Sdaug-Page"] == "1"
+    assert done["progress"] == ["Enrolling..."], "no step that nobody has begun"
     seen = done["seen"]
     assert seen["enrolMessage"]["text"] == "Successfully enrolled Ayesha <b>Khan</b>"
     assert seen["generationTime"]["text"] == "none" and not seen["enrolResult"]["hidden"]
@@ -162,6 +163,9 @@ def test_terms_are_sent_and_what_is_to_be_known_is_said_in_words(run):
     assert (sent["consent_purpose"], sent["legal_basis"]) == ("access", "consent")
     assert "consent_reference" not in sent and "retention_days" not in sent
     notes = done["seen"]["enrolNotes"]["text"]
+    unknown = run({"POST api/enroll": [200, ENROLLED | {"not_evaluated": ["duplicates"]}]}, [*FILL, ENROL])
+    said = "Whether somebody enrolled before looks like this could not be found out"
+    assert said in unknown["seen"]["enrolNotes"]["text"] and said not in notes
     assert "The photo is poor (too dark)" in notes and "right 45 (rejected by reviewer); less colour" in notes
     assert "enrolled before: \u2068Bilal\u2069 (…1234), 1, 2 and 1 more" in notes
     assert not done["seen"]["peopleTable"]["hidden"]
@@ -192,6 +196,7 @@ def test_enrolling_with_sd_shows_progress_and_the_views(run, angles):
     offered = run(answers, with_sd(angles), events)
     assert [r["form"]["sd_num_angles"] for r in offered["requests"] if r["path"] == "api/previews"] == [angles]
     assert offered["progress"] == [
+        "Sending the photo...",
         "Initializing Stable Diffusion...",
         *[s[1]["text"] for s in steps],
         "Assessing quality...",
@@ -211,6 +216,7 @@ def test_enrolling_with_sd_shows_progress_and_the_views(run, angles):
     rejected = run(answers, [*with_sd(angles), ["click", "rejectPreviews"]], events)
     (sent,) = [r["form"] for r in rejected["requests"] if r["path"] == "api/enroll"]
     assert "preview_id" not in sent and sent["file"] == "photo"
+    assert sent["use_augmentation"] == "false", "the original only"
 
 
 def test_a_failing_generation_and_a_failing_enrolment_are_said(run):
@@ -236,6 +242,46 @@ def test_a_failing_generation_and_a_failing_enrolment_are_said(run):
     assert conflict["seen"]["enrolError"]["text"] == "Failed to enroll person: enrolled already"
     down = run({"POST api/enroll": "down"}, [*FILL, ["submit", "enrolForm"]])
     assert down["seen"]["enrolError"]["text"].startswith("Network error: ")
+
+
+ENROL, CHANGE = ["submit", "enrolForm"], ["input", "enrolForm"]
+
+
+def keys_sent(done: dict) -> list[str]:
+    return [r["headers"]["Idempotency-Key"] for r in done["requests"] if r["path"] == "api/enroll"]
+
+
+@pytest.mark.parametrize(
+    "first, same",
+    [
+        ("down", True),
+        ([200, None], True),
+        ([503, {"code": "queue_full"}], True),
+        ([409, {"code": "in_progress"}], True),
+        ([409, {"code": "already_enrolled"}], False),
+        ([422, {"code": "no_face"}], False),
+        ([200, ENROLLED], False),
+    ],
+)
+def test_a_lost_answer_is_asked_for_again_under_its_key(run, first, same):
+    again = run({"POST api/enroll": [first, [200, ENROLLED]]}, [*FILL, ENROL, *FILL, ENROL])
+    assert keys_sent(again) == ["attempt-1", "attempt-1" if same else "attempt-2"]
+    assert not again["seen"]["enrolResult"]["hidden"]
+    changed = run({"POST api/enroll": [first, [200, ENROLLED]]}, [*FILL, ENROL, CHANGE, ENROL])
+    assert keys_sent(changed) == ["attempt-1", "attempt-2"]
+
+
+def test_a_lost_answer_to_accepted_views_is_asked_for_again_and_no_view_made_again(run):
+    made = {"job_id": "j", "state": "done", "of": 1, "generation_s": 1.0, "warnings": [], "previews": [view(0)]}
+    answers = {
+        "POST api/previews": [202, {"job_id": "j"}],
+        "GET api/jobs/j": [200, made],
+        "POST api/enroll": ["down", [200, ENROLLED]],
+    }
+    done = run(answers, [*with_sd(), ["click", "acceptPreviews"], ENROL], [["done", {}]])
+    assert keys_sent(done) == ["attempt-1"] * 2
+    assert [r["form"]["preview_id"] for r in done["requests"] if r["path"] == "api/enroll"] == ["j"] * 2
+    assert len([r for r in done["requests"] if r["path"] == "api/previews"]) == 1
 
 
 def test_comparing_shows_each_arm(run):

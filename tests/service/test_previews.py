@@ -6,7 +6,11 @@ import time
 import zipfile
 
 import numpy as np
+import pytest
 from PIL import Image
+
+from sdaug.enrolment.facts import tool_facts
+from sdaug.service.people import Templates
 
 
 def events_of(running, job_id, after=0):
@@ -35,7 +39,17 @@ def until(running, job_id, *states):
     raise AssertionError(job)
 
 
-def test_views_are_made_chosen_and_enrolled(running, photo):
+@pytest.fixture
+def stranger(running):
+    """Somebody enrolled who is not in the photo."""
+    index = running.http.portal.call(running.service.ready)
+    vector = np.full((1, running.service.recogniser["dim"]), 5.0, np.float32)
+    index.put("f" * 32, Templates(vector, ("captured",), index.recogniser_sha256))
+    yield
+    index.drop("f" * 32)
+
+
+def test_views_are_made_chosen_and_enrolled(running, photo, stranger):
     job_id = begin(running, photo)
     events = events_of(running, job_id)
     assert [number for number, _, _ in events] == list(range(1, len(events) + 1))
@@ -63,7 +77,8 @@ def test_views_are_made_chosen_and_enrolled(running, photo):
     assert (other.status_code, other.json()["code"]) == (409, "preview_of_another_photo")
     wrong = running.enrol(photo, preview_id=job_id, accepted="9")
     assert (wrong.status_code, wrong.json()["code"]) == (422, "invalid_field")
-    answer = running.enrol(photo, preview_id=job_id, accepted=str(kept))
+    asked = {"cnic": running.new_cnic(), "preview_id": job_id, "headers": {"Idempotency-Key": "of-a-preview"}}
+    answer = running.enrol(photo, accepted=str(kept), **asked)
     assert answer.status_code == 200, answer.text
     enrolled = answer.json()
     assert sum(enrolled["augmentation_breakdown"].values()) == enrolled["embeddings_created"] == 2
@@ -72,7 +87,16 @@ def test_views_are_made_chosen_and_enrolled(running, photo):
     bundle = running.http.get(f"/api/persons/{enrolled['person_id']}/bundle").content
     with zipfile.ZipFile(io.BytesIO(bundle)) as archive:
         manifest = json.loads(archive.read("manifest.json"))
-    assert manifest["policy"]["review"] == {"accepted": [kept], "of": 3}
+    review = manifest["policy"]["review"]
+    assert (review["accepted"], review["of"]) == ([kept], 3)
+    assert review["cohort"]["people"] == manifest["policy"]["cohort"]["people"] == 1
+    views = [s for s in manifest["samples"] if s["requested"] is not None and s["measured"] is not None]
+    assert views and all(s["checks"]["cohort_best"] is not None for s in views), "closer to nobody else"
+    assert manifest["generator"]["model"]["model_id"] == "sdaug-nano"
+    assert manifest["generator"]["settings"]["num_inference_steps"] == 2
+    assert manifest["policy"]["calibration"]["floor_fmr"] > 0 and manifest["policy"]["not_evaluated"] == []
+    assert manifest["tool"] == tool_facts() | {"name": "sdaug.service"}
+    assert "generator" not in job
     by_reason = [s["reasons"] for s in manifest["samples"] if s["decision"] == "refused"]
     said = {s["role"]: s["reviewed"] for s in manifest["samples"] if s["origin"] != "captured"}
     taken, *others = (job["previews"][index]["role"] for index in passed)
@@ -80,6 +104,11 @@ def test_views_are_made_chosen_and_enrolled(running, photo):
     assert by_reason.count(["rejected_by_reviewer"]) == len(passed) - 1 and len(by_reason) == 2
     assert enrolled["sd_generation_time"] > 0 and enrolled["quality_scores"]["min"] >= 0.7
     assert running.http.get(f"/api/jobs/{job_id}").status_code == 404, "an enrolled preview is forgotten"
+    again = running.enrol(photo, accepted=str(kept), **asked)
+    assert again.status_code == 200 and again.headers["Idempotency-Replayed"] == "true", again.text
+    assert again.json() | {"request_id": ""} == enrolled | {"request_id": ""}
+    other = running.enrol(photo, accepted="", **asked)
+    assert (other.status_code, other.json()["code"]) == (409, "idempotency_key_reused")
 
 
 def test_a_preview_stores_nothing(running, photo):

@@ -13,7 +13,7 @@ def test_enrol_list_read_bundle_delete(running, photo):
     enrolled = answer.json()
     assert set(enrolled) == {
         "success", "message", "person_id", "embeddings_created", "augmentation_breakdown", "rejected", "warnings",
-        "degraded", "bundle", "duplicates", "request_id",
+        "degraded", "bundle", "duplicates", "not_evaluated", "request_id",
     }  # fmt: skip
     assert enrolled["message"] == "Successfully enrolled Ayesha Khan"
     assert enrolled["augmentation_breakdown"] == {"original": 1, "traditional": 0, "stable_diffusion": 0}
@@ -55,4 +55,11 @@ def test_the_same_national_id_is_a_conflict_and_the_same_face_is_reported(runnin
     assert (again.status_code, again.json()["code"]) == (409, "already_enrolled")
     assert running.persons() == before
     other = running.enrol(photo).json()
-    assert first["person_id"] in {d["person_id"] for d in other["duplicates"]}
+    assert first["person_id"] in {d["person_id"] for d in other["duplicates"]} and other["not_evaluated"] == []
+
+
+def test_without_a_band_duplicates_are_said_to_be_unknown(running, photo, monkeypatch):
+    running.enrol(photo)
+    monkeypatch.setitem(running.service.recogniser, "same_person", None)
+    answer = running.enrol(photo).json()
+    assert (answer["duplicates"], answer["not_evaluated"]) == ([], ["duplicates"])

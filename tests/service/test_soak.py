@@ -6,7 +6,7 @@ import pytest
 
 from sdaug.soak.service_fuzz import Fuzz
 from sdaug.soak.service_kills import CASES, _not_whole, moments
-from sdaug.soak.service_load import Load, spread
+from sdaug.soak.service_load import LIMITS_S, STATUS_P99_S, Load, judged, spread
 from sdaug.soak.service_server import Server
 
 
@@ -92,6 +92,18 @@ def test_a_spread_is_by_nearest_rank():
     times = [n / 100 for n in range(1, 101)]
     random.Random(0).shuffle(times)
     assert spread(times) == {"p50": 0.5, "p99": 0.99, "max": 1.0} and spread([]) == {}
+
+
+@pytest.mark.parametrize("late", [None, "nine variations", "use_augmentation=false", "status during a generation"])
+def test_a_limit_that_is_exceeded_is_a_failure(late):
+    """A median of an enrolment, a 99th percentile of the status; what lies beyond those is reported alone."""
+    found = {name: {"p50": limit, "p99": 9 * limit, "limit": limit} for name, limit in LIMITS_S.items()}
+    found["status during a generation"] = {"p50": STATUS_P99_S, "p99": STATUS_P99_S, "limit": STATUS_P99_S}
+    if late:
+        found[late] |= {"p99" if "status" in late else "p50": found[late]["limit"] * 1.01}
+    answer = judged(found)
+    assert answer["passed"] is (late is None)
+    assert [name for name, good in answer["in_time"].items() if not good] == ([late] if late else [])
 
 
 def test_a_limit_of_the_command_is_checked(sdaug, tmp_path):

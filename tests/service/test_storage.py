@@ -9,10 +9,13 @@ import re
 import zipfile
 
 import pytest
+from fastapi.testclient import TestClient
 from sqlalchemy import event, text, update
 from sqlalchemy.exc import OperationalError
 
 from sdaug.service import tables
+from sdaug.service.api_keys import create_key, revoke_key
+from sdaug.service.audit import pseudonym
 from sdaug.service.clock import now, stamp
 from sdaug.service.database import open_database
 
@@ -168,6 +171,34 @@ def test_the_audit_log_tells_what_was_done_and_not_to_whom(running, photo):
     assert [line.action for line in reversed(lines)] == ["enrol", "bundle", "delete"]
     assert len({line.subject for line in lines}) == 1
     assert all(enrolled["person_id"] not in str(line) and "Nobody" not in str(line) for line in lines)
+
+
+def test_the_audit_log_tells_who_compared_signed_in_and_made_keys(running, photo):
+    engine, page = running.service.engine, {"X-Sdaug-Page": "1"}
+    person_id = running.enrol(photo, name="Nobody Known").json()["person_id"]
+    for fields in ({"person_id": person_id}, {}):
+        assert running.http.post("/api/compare", data=fields, files={"file": ("p.png", photo)}).status_code == 200
+    key = create_key(engine, "page")
+    key_id = key.split("_")[1]
+    client = TestClient(running.http.app, base_url="http://localhost", headers=page)
+    client.post("/api/session", json={"key": key})
+    client.delete("/api/session")
+    revoke_key(engine, key_id)
+    with engine.connect() as connection:
+        lines = connection.execute(tables.audit.select().order_by(tables.audit.c.number.desc()).limit(7)).all()
+    lines.reverse()
+    who = pseudonym(running.service.vault, person_id)
+    own = running.http.headers["Authorization"].split("_")[1]
+    assert [(line.action, line.actor, line.subject, line.outcome) for line in lines] == [
+        ("enrol", own, who, "done"),
+        ("compare", own, who, "done"),
+        ("compare", own, None, "done"),
+        ("key_create", "command", key_id, "done"),
+        ("sign_in", key_id, None, "done"),
+        ("sign_out", key_id, None, "done"),
+        ("key_revoke", "command", key_id, "done"),
+    ]
+    assert all(secret not in str(line) for line in lines for secret in (person_id, "Nobody", key.split("_", 2)[2]))
 
 
 def test_the_audit_log_tells_what_was_refused(running, photo):

@@ -1,7 +1,7 @@
 """What a manifest says of the parts that took part: recogniser, detector, decision policy, tool, evaluation."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -55,17 +55,27 @@ def tool_facts() -> dict[str, Any]:
     return {"name": "sdaug", "version": version("sdaug"), "commit": commit()}
 
 
-def policy_facts(gate: GateSettings, records: Sequence[Augmentation], pack: FacePack) -> dict[str, Any]:
-    """By which rules and thresholds it was decided, and on what these were calibrated."""
-    counts = [acceptance(record) for record in records]
+def policy_facts(
+    gate: GateSettings, pack: FacePack, cohort: dict[str, Any] | None, not_evaluated: Iterable[str]
+) -> dict[str, Any]:
+    """By which rules and thresholds it was decided, and on what these were calibrated.
+
+    cohort: as `sdaug.cohort.without_subject` tells it; not_evaluated: the checks that could not be made, as often as
+    they could not.
+    """
     return {
         "gate": plain(gate.model_dump()),
         "rule": RULES[gate.rule],
         "calibration": calibration_facts(pack),
-        "cohort": records[0].source["cohort"],
-        "not_evaluated": sorted({n for r in records for a in r.angles for n in a.judgement.not_evaluated}),
-        "acceptance": {name: sum(count[name] for count in counts) for name in counts[0]},
+        "cohort": cohort,
+        "not_evaluated": sorted(set(not_evaluated)),
     }
+
+
+def acceptance_facts(records: Sequence[Augmentation]) -> dict[str, Any]:
+    """What each rule accepted of all records together."""
+    counts = [acceptance(record) for record in records]
+    return {name: sum(count[name] for count in counts) for name in counts[0]}
 
 
 def calibration_facts(pack: FacePack) -> dict[str, Any] | None:

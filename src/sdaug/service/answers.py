@@ -82,7 +82,7 @@ class EnrolAnswer(Answer):
         success=True, message="Successfully enrolled Ayesha Khan", person_id=PERSON, embeddings_created=15,
         augmentation_breakdown={"original": 1, "traditional": 9, "stable_diffusion": 5}, sd_generation_time=9.41,
         quality_scores={"average": 0.87, "min": 0.74, "max": 0.93}, rejected=[], warnings=[], degraded=None,
-        bundle=BUNDLE, duplicates=[], request_id=REQUEST,
+        bundle=BUNDLE, duplicates=[], not_evaluated=[], request_id=REQUEST,
     )  # fmt: skip
     success: bool
     message: str
@@ -98,6 +98,9 @@ class EnrolAnswer(Answer):
     degraded: Degraded | None
     bundle: BundleRef
     duplicates: list[Duplicate]
+    not_evaluated: list[Literal["duplicates"]] = Field(
+        [], description="What could not be found out: `duplicates` where nobody measured the recogniser's band."
+    )
     request_id: str
 
 
@@ -115,15 +118,18 @@ class SdStatus(Answer):
     busy: int = Field(description="Generations that run or wait.")
 
 
+SHOWN: dict[str, Any] = dict(
+    person_id=PERSON, name="Ayesha Khan", national_id_last4="5671", created="2030-01-31T12:00:00Z",
+    retention_until=None, embeddings_created=1,
+    augmentation_breakdown={"original": 1, "traditional": 0, "stable_diffusion": 0},
+    recogniser="dlib_resnet", bundle=BUNDLE,
+)  # fmt: skip
+
+
 class PersonAnswer(Answer):
     """An enrolled person. Never a vector, never the national id."""
 
-    model_config = example(
-        person_id=PERSON, name="Ayesha Khan", national_id_last4="5671", created="2030-01-31T12:00:00Z",
-        retention_until=None, embeddings_created=10,
-        augmentation_breakdown={"original": 1, "traditional": 9, "stable_diffusion": 0},
-        recogniser="dlib_resnet", bundle=BUNDLE,
-    )  # fmt: skip
+    model_config = example(**SHOWN)
     person_id: str
     name: str
     national_id_last4: str
@@ -149,12 +155,26 @@ class Sample(Answer):
 class PersonDetail(PersonAnswer):
     """A person with the list of their samples."""
 
+    model_config = example(
+        **SHOWN,
+        samples=[
+            {
+                "row": 0,
+                "role": "source",
+                "origin": "captured",
+                "rung": None,
+                "measured": {"yaw_deg": 2.1, "pitch_deg": -3.4, "roll_deg": 0.2},
+                "similarity": {},
+            }
+        ],
+    )
     samples: list[Sample]
 
 
 class PersonList(Answer):
     """A page of people; `next` is the `after` of the following page, null on the last."""
 
+    model_config = example(persons=[SHOWN], next=None, total=1)
     persons: list[PersonAnswer]
     next: str | None
     total: int
@@ -178,6 +198,10 @@ class JobRef(Answer):
 class Preview(Answer):
     """One view of a preview."""
 
+    model_config = example(
+        index=1, role="yaw+45_pitch+00", pose="left 45", accepted=True, reasons=[], rung="diffusion", quality=0.87,
+        similarity={"dlib_resnet": 0.271}, image=f"/api/previews/{PERSON}/images/1",
+    )  # fmt: skip
     index: int
     role: str
     pose: str = Field(description="Its name, such as `left 45`.")

@@ -8,11 +8,15 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine, func, insert, select, update
 
+from sdaug.service.audit import write_line
 from sdaug.service.clock import now, stamp
 from sdaug.service.tables import api_keys
 
 PREFIX = "sdaug"
 _SHAPE = re.compile(rf"{PREFIX}_([0-9a-f]{{12}})_([A-Za-z0-9_-]{{43}})")
+
+COMMAND = "command"
+"""Who makes and revokes keys, in the audit log: somebody at this machine, who needs no key for it."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ def create_key(engine: Engine, label: str) -> str:
         connection.execute(
             insert(api_keys).values(id=identity, label=label, secret_sha256=_digest(secret), created=stamp(now()))
         )
+        write_line(connection, "key_create", COMMAND, "done", identity)
     return f"{PREFIX}_{identity}_{secret}"
 
 
@@ -52,6 +57,7 @@ def revoke_key(engine: Engine, identity: str) -> None:
         good = (api_keys.c.id == identity) & api_keys.c.revoked.is_(None)
         if connection.execute(update(api_keys).where(good).values(revoked=stamp(now()))).rowcount != 1:
             raise ValueError(f"there is no unrevoked key {identity!r}; `sdaug keys list` shows them")
+        write_line(connection, "key_revoke", COMMAND, "done", identity)
 
 
 def any_key(engine: Engine) -> bool:

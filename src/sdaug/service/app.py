@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from sdaug.service import answers
 from sdaug.service.errors import handle_errors
 from sdaug.service.guard import Guard
 from sdaug.service.routes import compare, enrol, page, persons, previews, session, status
@@ -50,6 +51,10 @@ def _schema(app: FastAPI) -> dict[str, Any]:
     """OpenAPI with the key scheme, which the guard and not an endpoint asks for."""
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        for name, part in schema["components"]["schemas"].items():
+            if "example" in part and hasattr(answers, name):
+                # FastAPI has left the nulls of it out.
+                part["example"] = getattr(answers, name).model_config["json_schema_extra"]["example"]
         schema["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         schema["security"] = [{"key": []}]
         app.openapi_schema = schema

@@ -15,7 +15,8 @@ def pseudonym(vault: Vault, person_id: str) -> str:
 def write_line(
     connection: Connection, action: str, actor: str, outcome: str, subject: str | None = None, request_id: str = ""
 ) -> None:
-    """One line, in the caller's transaction. subject: from `pseudonym`. outcome: "done" or an error's code."""
+    """One line, in the caller's transaction. subject: from `pseudonym`, or of what is done to an API key its id.
+    outcome: "done" or an error's code."""
     connection.execute(
         insert(audit).values(
             at=stamp(now()), action=action, actor=actor, subject=subject, outcome=outcome, request_id=request_id

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,15 +23,13 @@ from sdaug.service.people import AlreadyEnrolled, Person, Remembered, Templates,
 from sdaug.service.service import Service
 from sdaug.types import Reason
 
-COHORT = 2000
-"""At most so many other people are compared with each generated view."""
-
 
 @dataclass(frozen=True)
 class Order:
-    """An enrolment as asked for. angles: views to generate of each photo, 0 for none. made, chosen: a preview and which
-    of its views to enrol. consent: for the bundle's manifest; days: until the person is deleted, None for as long as
-    the service keeps. sd: whether SD was asked for, in either way."""
+    """An enrolment as asked for. angles: views to generate of each photo, 0 for none. consent: for the bundle's
+    manifest; days: until the person is deleted, None for as long as the service keeps. preview_id, accepted: a preview
+    and which of its views to enrol, None for all that passed the gate; made, chosen: the same once it was looked up.
+    sd: whether SD was asked for, in either way."""
 
     name: str
     national_id: str
@@ -40,19 +38,22 @@ class Order:
     angles: int
     consent: dict[str, str] | None = None
     days: int | None = None
+    preview_id: str | None = None
+    accepted: tuple[int, ...] | None = None
     made: Made | None = None
     chosen: tuple[int, ...] = ()
 
     @property
     def sd(self) -> bool:
-        return bool(self.angles) or self.made is not None
+        return bool(self.angles) or self.preview_id is not None
 
     @property
     def fingerprint(self) -> str:
-        """Equal for equal orders."""
+        """Equal for equal orders, whatever has become of their preview meanwhile."""
+        accepted = None if self.accepted is None else sorted(set(self.accepted))
         facts = [
-            self.name, self.national_id, self.traditional, self.angles, self.consent, self.days, list(self.chosen),
-            self.made is not None,
+            self.name, self.national_id, self.traditional, self.angles, self.consent, self.days, self.preview_id,
+            accepted,
         ]  # fmt: skip
         digests = [hashlib.sha256(photo).hexdigest() for photo in self.photos]
         return json.dumps([facts, digests])
@@ -67,20 +68,43 @@ async def enrol(
     key_hash = None if key is None else service.vault.keyed_hash("idempotency", f"{actor} {key}")
     fingerprint = service.vault.keyed_hash("fingerprint", order.fingerprint)
     if key_hash is not None:
+        # Before the look-up: whatever ends after this one is found by it.
+        if key_hash in service.under_way:
+            raise _in_progress()
         known = await run_in_threadpool(service.people.remembered, key_hash)
         if known is not None:
             if known.fingerprint != fingerprint:
                 raise ApiError(409, "idempotency_key_reused", "this Idempotency-Key came with another request before")
             return known.answer | {"request_id": request_id}, True
+    order = _with_preview(service, order)
     busy = {service.people.national_id_hash(order.national_id), *([key_hash] if key_hash else [])}
     if busy & service.under_way:
-        raise ApiError(409, "in_progress", "this enrolment is under way; ask again in a moment", 2)
+        raise _in_progress()
     service.under_way |= busy
     # Once begun it is finished, whether or not the client waits: it finds the answer under its key.
     doing = asyncio.ensure_future(_enrol(service, order, actor, request_id, key_hash, fingerprint))
     doing.add_done_callback(lambda _: service.under_way.difference_update(busy))
     doing.add_done_callback(lambda done: done.cancelled() or done.exception())
     return await asyncio.shield(doing), False
+
+
+def _in_progress() -> ApiError:
+    return ApiError(409, "in_progress", "this enrolment is under way; ask again in a moment", 2)
+
+
+def _with_preview(service: Service, order: Order) -> Order:
+    """The order with what its preview made. Raises ApiError 404, 409, 422 for a preview it cannot be enrolled from."""
+    if order.preview_id is None:
+        return order
+    made = service.jobs.finished(order.preview_id)
+    chosen = tuple(sorted(made.images if order.accepted is None else set(order.accepted)))
+    if strange := [index for index in chosen if index not in made.images]:
+        raise ApiError(
+            422, "invalid_field", f"accepted: view {strange[0]} was not offered; there are {sorted(made.images)}"
+        )
+    if order.photos not in ((), (made.photo,)):
+        raise ApiError(409, "preview_of_another_photo", "the preview was made from another photo than the one sent")
+    return replace(order, photos=(made.photo,), made=made, chosen=chosen)
 
 
 async def _enrol(
@@ -100,7 +124,7 @@ async def _enrol(
     )
     photos = kept.vectors[[origin == "captured" for origin in kept.origins]]
     same = service.recogniser["same_person"]
-    duplicates = [] if same is None else await run_in_threadpool(index.alike, photos, same)
+    duplicates = None if same is None else await run_in_threadpool(index.alike, photos, same)
     answer = _answer(order, person_id, facts, failure, duplicates, request_id)
     record = {
         "name": order.name,
@@ -135,11 +159,14 @@ async def _worked(
     service: Service, index: Index, order: Order, person_id: str, created: str, until: str | None
 ) -> tuple[Frame, str | None]:
     """What the worker made, and why the generator was left where it was."""
-    others = await run_in_threadpool(index.captured, COHORT)
-    views = [] if order.made is None else [
-        _reviewed(order, i, v["facts"], created) for i, v in enumerate(order.made.views)
-    ]  # fmt: skip
-    images = [] if order.made is None else [order.made.images[i] for i in order.chosen]
+    people, vectors = await run_in_threadpool(index.cohort)
+    made = order.made
+    views = [] if made is None else [_reviewed(order, i, v["facts"], created) for i, v in enumerate(made.views)]
+    images = [] if made is None else [made.images[i] for i in order.chosen]
+    review = {} if made is None else {
+        "generator": made.answer["generator"],
+        "review": {"accepted": list(order.chosen), "of": len(made.views), "cohort": made.answer["cohort"]},
+    }  # fmt: skip
     task = {
         "kind": "enrol",
         "subject": person_id,
@@ -150,10 +177,12 @@ async def _worked(
         "traditional": order.traditional,
         "angles": order.angles,
         "views": views,
-        "cohort": len(others),
-        "review": {"accepted": list(order.chosen), "of": len(order.made.views)} if order.made else None,
+        "cohort": people,
+        "generator": None,
+        "review": None,
+        **review,
     }
-    blobs = [*order.photos, *images, *([np.ascontiguousarray(others, "<f4").tobytes()] if len(others) else [])]
+    blobs = [*order.photos, *images, *vectors]
     if order.angles:
         try:
             return await service.generation.run(task, blobs), None
@@ -172,7 +201,7 @@ def _answer(
     person_id: str,
     facts: dict[str, Any],
     failure: str | None,
-    duplicates: Sequence[tuple[str, float]],
+    duplicates: Sequence[tuple[str, float]] | None,
     request_id: str,
 ) -> dict[str, Any]:
     counts = {origin: facts["origins"].count(origin) for origin in ("captured", "classical", "generated")}
@@ -198,7 +227,8 @@ def _answer(
         "warnings": facts["warnings"],
         "degraded": degraded,
         "bundle": {"id": person_id, "sha256": facts["bundle_sha256"]},
-        "duplicates": [{"person_id": other, "similarity": round(score, 3)} for other, score in duplicates],
+        "duplicates": [{"person_id": other, "similarity": round(score, 3)} for other, score in duplicates or ()],
+        "not_evaluated": ["duplicates"] if duplicates is None else [],
         "request_id": request_id,
     }
     if order.sd:

@@ -28,6 +28,75 @@ STATUS = {Reason.UNSUPPORTED: 415, Reason.TOO_LARGE: 413}
 """Of a photo that cannot be used; everything else is 422."""
 
 
+EXAMPLES = {
+    "unknown_host": (400, "this service is not called by that name; `sdaug serve --allow-host` adds one"),
+    "bad_length": (400, "Content-Length is no number"),
+    "bad_form": (400, "the form cannot be read: Missing boundary in multipart."),
+    "bad_idempotency_key": (400, "Idempotency-Key is 1 to 255 visible ASCII characters"),
+    "too_slow": (400, "the form did not arrive within 60 s"),
+    "no_key": (401, "expected an API key as `Authorization: Bearer KEY`"),
+    "invalid_key": (401, "the API key is not known or was revoked"),
+    "foreign_request": (401, "a change by session cookie comes from the page itself"),
+    "person_not_found": (404, "there is no such person"),
+    "job_not_found": (404, "there is no such job; previews are kept for a while only"),
+    "view_not_found": (404, "there is no such view, or the gate refused it"),
+    "already_enrolled": (409, "this national id is enrolled already, as person 9b2e1f64c0a84d7f8e35d1a60c7b92fe"),
+    "in_progress": (409, "this enrolment is under way; ask again in a moment"),
+    "idempotency_key_reused": (409, "this Idempotency-Key came with another request before"),
+    "preview_not_done": (409, "the preview is running; expected done"),
+    "preview_of_another_photo": (409, "the preview was made from another photo than the one sent"),
+    "another_recogniser": (
+        409,
+        "this person was enrolled with another recogniser; enrol the person again to compare",
+    ),
+    "request_too_large": (413, "the request is larger than 10747904 bytes"),
+    "image_too_large": (413, "the file has 10485761 bytes, at most 10485760 are taken"),
+    "not_multipart": (415, "expected a body of type multipart/form-data"),
+    "unsupported_format": (415, "the image is animated; expected a still one"),
+    "invalid_field": (422, "sd_num_angles: Input should be less than or equal to 10"),
+    "unknown_field": (422, "1 unknown file fields; expected 'file'"),
+    "no_file": (422, "file: no photo was sent"),
+    "too_many_files": (422, "11 files were sent, at most 10 are taken"),
+    "unreadable_image": (422, "the image is cut off: its end is missing"),
+    "no_face": (422, "no face was found in the photo; expected one face, looking at the camera"),
+    "multiple_faces": (422, "2 faces were found, choose one by index"),
+    "face_too_small": (422, "the face is 40 px wide or high; at least 64 px are needed"),
+    "extreme_source_pose": (422, "the head is turned by 60 degrees; expected a face that looks at the camera"),
+    "decode_timeout": (422, "the photo takes too long to decode; nothing was stored"),
+    "too_many_requests": (429, "too many requests; nothing was done"),
+    "too_many_failures": (429, "too many wrong keys from this address"),
+    "queue_full": (503, "as many jobs wait as may wait; nothing was stored"),
+    "busy": (503, "as many uploads are served as may be; nothing was done"),
+    "starting": (503, "the face worker is not ready; nothing was stored"),
+    "sd_unavailable": (503, "no views can be generated (weights_missing)"),
+    "no_threshold": (503, "nobody measured a threshold for this recogniser"),
+    "worker_crashed": (503, "the worker was lost; nothing was stored, and it starts again"),
+    "worker_stalled": (503, "the worker was lost; nothing was stored, and it starts again"),
+    "worker_failed": (503, "the worker could not do it; nothing was stored"),
+    "cancelled": (503, "the job was cancelled; nothing was stored"),
+}
+"""Status and detail by code, as an endpoint's description shows them."""
+
+GUARD = ("unknown_host", "bad_length", "invalid_key", "foreign_request", "too_many_requests", "too_many_failures")
+"""What the guard says at every endpoint; `no_key` too, but where one signs in."""
+
+PHOTOS = (
+    "bad_form", "too_slow", "request_too_large", "image_too_large", "not_multipart", "unsupported_format",
+    "invalid_field", "unknown_field", "no_file", "unreadable_image", "no_face", "multiple_faces", "face_too_small",
+    "extreme_source_pose", "decode_timeout", "queue_full", "busy", "starting", "worker_crashed", "worker_stalled",
+    "worker_failed", "cancelled",
+)  # fmt: skip
+"""What an endpoint says that takes photos."""
+
+RETRY_AFTER = {
+    "Retry-After": {
+        "description": "Seconds after which to ask again.",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 1},
+    }
+}
+
+
 class Problem(BaseModel):
     """The body of every error."""
 
@@ -62,9 +131,26 @@ def problem(error: ApiError, request_id: str) -> JSONResponse:
     return JSONResponse(content, error.status, headers)
 
 
-def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The errors of an endpoint beside those that the guard gives of every one, for OpenAPI."""
-    return {status: {"model": Problem, "description": MEANING[status]} for status in sorted({*statuses, 400, 401, 429})}
+def responses(*codes: str, key: bool = True) -> dict[int | str, dict[str, Any]]:
+    """The errors of an endpoint, for OpenAPI, with an example of each code; those of the guard are added.
+
+    key: whether it wants one.
+    """
+    found: dict[int | str, dict[str, Any]] = {}
+    for code in (*GUARD, *(["no_key"] if key else []), *codes):
+        status, detail = EXAMPLES[code]
+        told = found.setdefault(
+            status,
+            {
+                "model": Problem,
+                "description": MEANING[status],
+                "content": {"application/json": {"examples": {}}},
+                **({"headers": RETRY_AFTER} if status in (429, 503) else {}),
+            },
+        )
+        value = {"detail": detail, "code": code, "request_id": "5f0c7a1e9b3d4c68"}
+        told["content"]["application/json"]["examples"][code] = {"value": value}
+    return dict(sorted(found.items(), key=lambda item: int(item[0])))
 
 
 def as_api_error(error: Exception) -> ApiError | None:

@@ -8,6 +8,9 @@ import numpy as np
 from sdaug.recognition.dlib_resnet import SAME_PERSON_DISTANCE
 from sdaug.service.people import Templates
 
+COHORT = 2000
+"""At most so many other people are compared with each generated view."""
+
 
 @dataclass(frozen=True)
 class Score:
@@ -76,6 +79,11 @@ class Index:
         """One vector of a photo of each of at most `most` people, (N, D) float32: a cohort."""
         rows = [kept.vectors[kept.origins.index("captured")] for _, kept in self._comparable()]
         return np.stack(rows[-most:]) if rows else np.zeros((0, 0), np.float32)
+
+    def cohort(self) -> tuple[int, list[bytes]]:
+        """How many people a view is compared with, and the blob of their vectors as a worker takes it, if any."""
+        rows = self.captured(COHORT)
+        return len(rows), [np.ascontiguousarray(rows, "<f4").tobytes()] if len(rows) else []
 
     def alike(self, vectors: np.ndarray, at_least: float) -> list[tuple[str, float]]:
         """People one of whose photos is at least this similar to one of `vectors` (N, D), the most alike first."""

@@ -18,7 +18,8 @@ PING_S = 15.0
 
 @dataclass(frozen=True)
 class Made:
-    """A finished preview. photo: the uploaded bytes. views: facts by index; images: PNGs of those accepted."""
+    """A finished preview. photo: the uploaded bytes. views: facts by index; images: PNGs of those accepted. answer:
+    what else the worker said, of which the client is shown a part."""
 
     photo: bytes
     views: list[dict[str, Any]]
@@ -59,8 +60,9 @@ class Jobs:
         self._lane, self._most, self._kept_s = lane, most, kept_s
         self._jobs: dict[str, Job] = {}
 
-    def begin(self, photo: bytes, angles: int) -> Job:
-        """Queues a preview. Raises LaneFull, or ApiError 503 where too many unfinished ones are kept."""
+    def begin(self, photo: bytes, angles: int, cohort: tuple[int, list[bytes]]) -> Job:
+        """Queues a preview. cohort: as `Index.cohort` gives it. Raises LaneFull, or ApiError 503 where too many
+        unfinished ones are kept."""
         self.sweep()
         if len(self._jobs) >= self._most:
             over = sorted((j for j in self._jobs.values() if j.over), key=lambda j: j.ended or 0.0)
@@ -68,7 +70,9 @@ class Jobs:
                 raise ApiError(503, "queue_full", "as many previews are made as may be; nothing was stored", 5)
             self.discard(over[0].id)
         job = Job(secrets.token_hex(16), photo, angles)
-        job.lane_job = self._lane.submit({"kind": "preview", "angles": angles}, [photo], lambda head: _step(job, head))
+        people, vectors = cohort
+        task = {"kind": "preview", "angles": angles, "cohort": people}
+        job.lane_job = self._lane.submit(task, [photo, *vectors], lambda head: _step(job, head))
         job.lane_job.answer.add_done_callback(lambda answer: _end(job, answer))
         job.tell({"event": "step", "step": "queued", "text": "Waiting for the generator..."})
         self._jobs[job.id] = job
@@ -120,7 +124,7 @@ def _end(job: Job, answer: "asyncio.Future[Any]") -> None:
             job.photo,
             views,
             dict(zip(shown, blobs, strict=True)),
-            {k: head[k] for k in ("generation_s", "degraded", "warnings")},
+            {k: head[k] for k in ("generation_s", "degraded", "warnings", "generator", "cohort")},
         )
         job.state = "done"
         job.tell({"event": "done", "step": "done", "text": "Done"})

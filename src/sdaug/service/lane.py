@@ -74,7 +74,8 @@ class Job:
 
 class Lane:
     """name: for messages. command: of the worker, by default this package's. setup: the first frame it is sent.
-    capacity: jobs that wait or run. decode_s, stall_s: seconds until the first and each later word of a job."""
+    capacity: jobs that wait or run. decode_s: seconds of silence at a job's begin and after the word `decoding`;
+    stall_s: after any other word."""
 
     def __init__(
         self,
@@ -170,9 +171,10 @@ class Lane:
         assert process.stdout is not None and process.stdin is not None
         loop = asyncio.get_running_loop()
         cancelled = asyncio.ensure_future(job.cancelled.wait())
-        patience, until = self._decode_s, None
+        decoding, until = True, None
         try:
             while True:
+                patience = self._decode_s if decoding else self._stall_s
                 said = asyncio.ensure_future(receive_frame(process.stdout))
                 try:
                     if until is None:
@@ -185,11 +187,11 @@ class Lane:
                         # A frame that is being read must not be torn; what comes too late is torn with its worker.
                         await asyncio.wait((said,), timeout=max(0.0, until - loop.time()))
                     if not said.done():
-                        await self._give_up(job, patience)
+                        await self._give_up(job, decoding)
                     head, blobs = said.result()
                 finally:
                     said.cancel()
-                patience = self._stall_s
+                decoding = head.get("step") == "decoding"
                 if head["kind"] != "step":
                     self._settle(job, head, blobs)
                     return
@@ -198,11 +200,11 @@ class Lane:
         finally:
             cancelled.cancel()
 
-    async def _give_up(self, job: Job, patience: float) -> None:
+    async def _give_up(self, job: Job, decoding: bool) -> None:
         await self._end_worker()
         if job.cancelled.is_set():
             raise JobCancelled("cancelled while it ran; its worker was ended")
-        code = "decode_timeout" if patience == self._decode_s else "worker_stalled"
+        code, patience = ("decode_timeout", self._decode_s) if decoding else ("worker_stalled", self._stall_s)
         raise WorkerLost(code, f"the {self.name} worker said nothing for {patience:g} s and was ended")
 
     def _settle(self, job: Job, head: dict[str, Any], blobs: list[bytes]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 
 from sdaug.service.answers import SdStatus
-from sdaug.service.audit import sweep_lines
+from sdaug.service.audit import pseudonym, sweep_lines, write_line
 from sdaug.service.clock import now, stamp
 from sdaug.service.database import open_database
 from sdaug.service.errors import ApiError
@@ -109,6 +109,16 @@ class Service:
         if self._facts is None:
             return SdStatus(available=False, model_name=model, reason="checking", message="being found out", busy=busy)
         return SdStatus(**self._facts["sd"], busy=busy)
+
+    async def note(self, action: str, actor: str, request_id: str, person_id: str | None = None) -> None:
+        """A line of the audit log for what was done and stores nothing else."""
+        subject = None if person_id is None else pseudonym(self.vault, person_id)
+
+        def write() -> None:
+            with self.engine.begin() as connection:
+                write_line(connection, action, actor, "done", subject, request_id)
+
+        await run_in_threadpool(write)
 
     async def delete_person(self, person_id: str, actor: str, request_id: str = "", action: str = "delete") -> bool:
         """Removes a person from the database, its files and the index; False if there is none."""

@@ -27,10 +27,10 @@ class Limits(Config):
     """How much one client, one request and one queue may take.
 
     image_bytes: of one uploaded file; request_bytes: of a whole request with several. pixels: of one image, read from
-    its header before anything is decoded. decode_s: seconds a worker may take to decode. stall_s: seconds a worker may
-    be silent in later steps; generation_stall_s: the same for the one that generates, reading weights included.
-    face_queue, generation_queue: jobs that wait or run; one more is refused. uploads: requests with a body that are
-    served at once. requests_per_minute, changes_per_minute: of one API key, all and those that are not GET.
+    its header before anything is decoded. decode_s: seconds a worker may take to decode one photo. stall_s: seconds a
+    worker may be silent in later steps; generation_stall_s: the same for the one that generates, reading weights
+    included. face_queue, generation_queue: jobs that wait or run; one more is refused. uploads: requests with a body
+    that are served at once. requests_per_minute, changes_per_minute: of one API key, all and those that are not GET.
     failures_per_minute: wrong keys from one address. previews: kept in memory at once; kept_s: seconds that a finished
     job and its preview live.
     """

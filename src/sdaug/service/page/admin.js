@@ -8,6 +8,12 @@ class Refused extends Error {
   constructor(status, problem) {
     super(problem.detail || `status ${status}`);
     this.status = status;
+    this.code = problem.code;
+  }
+
+  // Whether asking again alike may be answered otherwise: the one that was lost may have been done.
+  get open() {
+    return this.status >= 500 || this.status === 401 || this.status === 429 || this.code === "in_progress";
   }
 }
 
@@ -18,7 +24,10 @@ async function api(path, options = {}) {
   } catch (error) {
     throw new Error(`Network error: ${error.message}`);
   }
-  const answer = await response.json().catch(() => ({}));
+  const answer = await response.json().catch((error) => {
+    if (response.ok) throw new Error(`Network error: ${error.message}`);
+    return {};
+  });
   if (response.status === 401 && path !== "api/session") signedIn(false);
   if (!response.ok) throw new Refused(response.status, answer);
   return answer;
@@ -118,27 +127,38 @@ function enrolFields() {
   return form;
 }
 
-let attempt = null;
+// What was sent and not answered. Sent again alike, with the same key, it enrols once and is answered as it was.
+let unanswered = null;
+
+$("enrolForm").addEventListener("input", () => { unanswered = null; });
 
 $("enrolForm").addEventListener("submit", async (event) => {
   event.preventDefault();
   show($("enrolError"), false);
   show($("enrolResult"), false);
-  attempt = crypto.randomUUID ? crypto.randomUUID() : `${Date.now()}-${Math.random()}`;
+  if (unanswered) return send();
   const photo = $("personPhoto").files[0];
   if ($("useSdAugmentation").checked) return preview(photo);
   const form = enrolFields();
   form.set("file", photo);
-  return enrol(form, "Assessing quality...");
+  return enrol(form);
 });
 
-async function enrol(form, text) {
+function enrol(form) {
+  unanswered = { form, key: crypto.randomUUID ? crypto.randomUUID() : `${Date.now()}-${Math.random()}` };
+  return send();
+}
+
+async function send() {
+  const { form, key } = unanswered;
   $("enrolButton").disabled = true;
-  overlay(true, text, null, false);
+  overlay(true, "Enrolling...", null, false);
   let answer = null;
   try {
-    answer = await api("api/enroll", { method: "POST", body: form, headers: { "Idempotency-Key": attempt } });
+    answer = await api("api/enroll", { method: "POST", body: form, headers: { "Idempotency-Key": key } });
+    unanswered = null;
   } catch (error) {
+    if (error instanceof Refused && !error.open) unanswered = null;
     tell($("enrolError"), error, "Failed to enroll person");
   } finally {
     $("enrolButton").disabled = false;
@@ -165,6 +185,9 @@ function succeeded(answer) {
     const alike = answer.duplicates.slice(0, 3).map((d) => known.get(d.person_id) ?? d.person_id).join(", ");
     const more = answer.duplicates.length > 3 ? ` and ${answer.duplicates.length - 3} more` : "";
     notes.push(`Looks like somebody who was enrolled before: ${alike}${more}.`);
+  }
+  if (answer.not_evaluated?.length) {
+    notes.push("Whether somebody enrolled before looks like this could not be found out with this recogniser.");
   }
   $("enrolNotes").replaceChildren(...notes.map((note) => {
     const line = document.createElement("p");
@@ -225,7 +248,7 @@ async function preview(photo) {
   form.set("file", photo);
   form.set("sd_num_angles", $("sdNumAngles").value);
   $("enrolButton").disabled = true;
-  overlay(true, "Initializing Stable Diffusion...", 0, true);
+  overlay(true, "Sending the photo...", 0, true);
   let views = null;
   [job, unwanted] = [null, false];
   try {
@@ -330,15 +353,16 @@ $("acceptPreviews").addEventListener("click", () => {
   const form = enrolFields();
   form.set("preview_id", job);
   form.set("accepted", accepted.join(","));
-  enrol(form, "Finalizing...");
+  enrol(form);
 });
 
 $("rejectPreviews").addEventListener("click", async () => {
   $("sdPreviewModal").close();
   const form = enrolFields();
   form.set("file", $("personPhoto").files[0]);
+  form.set("use_augmentation", "false");
   await api(`api/jobs/${job}`, { method: "DELETE" }).catch(() => {});
-  enrol(form, "Finalizing...");
+  enrol(form);
 });
 
 // Comparing

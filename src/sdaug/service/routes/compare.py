@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
 from sdaug.service.answers import CompareAnswer
-from sdaug.service.errors import ApiError, responses
+from sdaug.service.errors import PHOTOS, ApiError, responses
 from sdaug.service.forms import CompareForm, describe, read_form
 from sdaug.service.index import Score
 from sdaug.service.routes.shared import Running, who
@@ -19,7 +19,7 @@ router = APIRouter(tags=["comparison"])
     "/api/compare",
     summary="Compare a photo with enrolled people",
     response_model=CompareAnswer,
-    responses=responses(404, 409, 413, 415, 422, 503),
+    responses=responses(*PHOTOS, "person_not_found", "another_recogniser", "no_threshold"),
     openapi_extra=describe(CompareForm, "file"),
 )
 async def compare(request: Request, service: Running) -> dict[str, Any]:
@@ -49,6 +49,8 @@ async def compare(request: Request, service: Running) -> dict[str, Any]:
             for arm in ("without_augmentation", "without_sd", "with_augmentation")
         }
         candidates.append({"person_id": person.id, "name": person.record["name"], **arms})
+    actor, request_id = who(request)
+    await service.note("compare", actor, request_id, form.person_id)
     return {
         "mode": "1:N" if form.person_id is None else "1:1",
         "recogniser": own["name"],
@@ -56,7 +58,7 @@ async def compare(request: Request, service: Running) -> dict[str, Any]:
         "compared": len(found),
         "not_comparable": index.not_comparable,
         "candidates": candidates,
-        "request_id": who(request)[1],
+        "request_id": request_id,
     }
 
 

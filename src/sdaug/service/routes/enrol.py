@@ -6,14 +6,15 @@ from fastapi import APIRouter, Request, Response
 
 from sdaug.service.answers import EnrolAnswer
 from sdaug.service.enrolling import Order, enrol
-from sdaug.service.errors import ApiError, responses
+from sdaug.service.errors import PHOTOS, ApiError, responses
 from sdaug.service.forms import EnrolForm, EnrolMultipleForm, describe, read_form
-from sdaug.service.jobs import Made
 from sdaug.service.routes.shared import IDEMPOTENCY, Running, who
 from sdaug.service.service import Service
 
 router = APIRouter(tags=["enrolment"])
-ERRORS = responses(404, 409, 413, 415, 422, 503)
+PERSON = (
+    *PHOTOS, "bad_idempotency_key", "already_enrolled", "in_progress", "idempotency_key_reused", "too_many_files",
+)  # fmt: skip
 MOST_PHOTOS = 10
 
 
@@ -22,7 +23,7 @@ MOST_PHOTOS = 10
     summary="Enrol a person from one photo",
     response_model=EnrolAnswer,
     response_model_exclude_unset=True,
-    responses=ERRORS,
+    responses=responses(*PERSON, "job_not_found", "preview_not_done", "preview_of_another_photo"),
     openapi_extra=describe(EnrolForm, "file", needed=False) | IDEMPOTENCY,
 )
 async def enroll(request: Request, response: Response, service: Running) -> dict[str, Any]:
@@ -33,38 +34,23 @@ async def enroll(request: Request, response: Response, service: Running) -> dict
     form, uploads = await read_form(request, EnrolForm, "file", service.settings.limits.image_bytes)
     if len(uploads) > 1:
         raise ApiError(422, "too_many_files", f"{len(uploads)} files were sent, expected one; see /api/enroll/multiple")
-    made, chosen = _of_preview(service, form)
-    if made is not None and uploads and uploads[0].data != made.photo:
-        raise ApiError(409, "preview_of_another_photo", "the preview was made from another photo than the one sent")
-    if made is None and not uploads:
+    if form.preview_id is None and not uploads:
         raise ApiError(422, "no_file", "file: no photo was sent")
     order = Order(
         form.name,
         form.cnic,
-        (made.photo if made else uploads[0].data,),
+        tuple(upload.data for upload in uploads),
         form.use_augmentation,
-        form.sd_num_angles if form.use_sd_augmentation and made is None else 0,
+        form.sd_num_angles if form.use_sd_augmentation and form.preview_id is None else 0,
         form.consent,
         form.retention_days,
-        made,
-        chosen,
+        form.preview_id,
+        form.accepted,
     )
     answer = await _answered(request, response, service, order)
     if form.preview_id is not None:
         _forget_preview(service, form.preview_id)
     return answer
-
-
-def _of_preview(service: Service, form: EnrolForm) -> tuple[Made | None, tuple[int, ...]]:
-    if form.preview_id is None:
-        return None, ()
-    made = service.jobs.finished(form.preview_id)
-    chosen = tuple(sorted(made.images)) if form.accepted is None else tuple(sorted(set(form.accepted)))
-    if strange := [index for index in chosen if index not in made.images]:
-        raise ApiError(
-            422, "invalid_field", f"accepted: view {strange[0]} was not offered; there are {sorted(made.images)}"
-        )
-    return made, chosen
 
 
 def _forget_preview(service: Service, preview_id: str) -> None:
@@ -79,7 +65,7 @@ def _forget_preview(service: Service, preview_id: str) -> None:
     summary="Enrol a person from several photos",
     response_model=EnrolAnswer,
     response_model_exclude_unset=True,
-    responses=ERRORS,
+    responses=responses(*PERSON),
     openapi_extra=describe(EnrolMultipleForm, "files", several=True) | IDEMPOTENCY,
 )
 async def enroll_multiple(request: Request, response: Response, service: Running) -> dict[str, Any]:

@@ -6,15 +6,16 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from sdaug.service.answers import Deleted, PersonDetail, PersonList
-from sdaug.service.audit import pseudonym, write_line
 from sdaug.service.errors import ApiError, responses
 from sdaug.service.people import Person
 from sdaug.service.routes.shared import Id, Running, who
-from sdaug.service.service import Service
 
 router = APIRouter(tags=["people"])
 
-UNKNOWN = ApiError(404, "person_not_found", "there is no such person")
+
+def _unknown() -> ApiError:
+    # A new one each time: an exception that is raised again keeps the frames of every time before.
+    return ApiError(404, "person_not_found", "there is no such person")
 
 
 def _shown(person: Person) -> dict[str, Any]:
@@ -29,7 +30,7 @@ def _shown(person: Person) -> dict[str, Any]:
     }
 
 
-@router.get("/api/persons", summary="List people", response_model=PersonList, responses=responses(422))
+@router.get("/api/persons", summary="List people", response_model=PersonList, responses=responses("invalid_field"))
 async def list_persons(
     service: Running,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
@@ -50,13 +51,13 @@ async def list_persons(
     "/api/persons/{person_id}",
     summary="One person",
     response_model=PersonDetail,
-    responses=responses(404, 422),
+    responses=responses("person_not_found", "invalid_field"),
 )
 async def get_person(service: Running, person_id: Id) -> dict[str, Any]:
     """A person with the list of their samples."""
     person = await run_in_threadpool(service.people.get, person_id)
     if person is None:
-        raise UNKNOWN
+        raise _unknown()
     return _shown(person)
 
 
@@ -64,13 +65,13 @@ async def get_person(service: Running, person_id: Id) -> dict[str, Any]:
     "/api/persons/{person_id}",
     summary="Delete a person",
     response_model=Deleted,
-    responses=responses(404, 422),
+    responses=responses("person_not_found", "invalid_field"),
 )
 async def delete_person(request: Request, service: Running, person_id: Id) -> dict[str, Any]:
     """Removes record, templates, bundle and remembered answers, and overwrites their bytes in SQLite's files."""
     actor, request_id = who(request)
     if not await service.delete_person(person_id, actor, request_id):
-        raise UNKNOWN
+        raise _unknown()
     return {"deleted": person_id, "request_id": request_id}
 
 
@@ -78,19 +79,14 @@ async def delete_person(request: Request, service: Running, person_id: Id) -> di
     "/api/persons/{person_id}/bundle",
     summary="A person's enrolment bundle",
     response_class=Response,
-    responses=responses(404, 422)
+    responses=responses("person_not_found", "invalid_field")
     | {200: {"content": {"application/zip": {}}, "description": "The bundle (docs/enrolment.md) as a zip."}},
 )
 async def get_bundle(request: Request, service: Running, person_id: Id) -> Response:
     """Manifest, vectors, images and sums. Who fetched it is in the audit log."""
     bundle = await run_in_threadpool(service.people.bundle, person_id)
     if bundle is None:
-        raise UNKNOWN
-    await run_in_threadpool(_note, service, person_id, *who(request))
+        raise _unknown()
+    await service.note("bundle", *who(request), person_id)
     name = {"Content-Disposition": f'attachment; filename="{person_id}.zip"'}
     return Response(bundle, media_type="application/zip", headers=name)
-
-
-def _note(service: Service, person_id: str, actor: str, request_id: str) -> None:
-    with service.engine.begin() as connection:
-        write_line(connection, "bundle", actor, "done", pseudonym(service.vault, person_id), request_id)

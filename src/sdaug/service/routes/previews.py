@@ -6,15 +6,17 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
 
 from sdaug.service.answers import JobAnswer, JobRef
-from sdaug.service.errors import ApiError, responses
+from sdaug.service.errors import PHOTOS, ApiError, responses
 from sdaug.service.forms import PreviewForm, describe, read_form
 from sdaug.service.jobs import Job, listen
 from sdaug.service.poses import POSES
 from sdaug.service.routes.shared import Id, Running
 
 router = APIRouter(tags=["previews"])
+JOB = ("job_not_found", "invalid_field")
 
 
 @router.post(
@@ -22,7 +24,7 @@ router = APIRouter(tags=["previews"])
     summary="Generate views to look at",
     response_model=JobRef,
     status_code=202,
-    responses=responses(413, 415, 422, 503),
+    responses=responses(*PHOTOS, "sd_unavailable"),
     openapi_extra=describe(PreviewForm, "file"),
 )
 async def begin(request: Request, service: Running) -> dict[str, Any]:
@@ -30,11 +32,12 @@ async def begin(request: Request, service: Running) -> dict[str, Any]:
     form, uploads = await read_form(request, PreviewForm, "file", service.settings.limits.image_bytes)
     if len(uploads) != 1:
         raise ApiError(422, "no_file", f"file: {len(uploads)} photos were sent, expected one")
-    await service.ready()
+    index = await service.ready()
     status = service.sd_status
     if not status.available:
         raise ApiError(503, "sd_unavailable", f"no views can be generated ({status.reason})", 30)
-    return {"job_id": service.jobs.begin(uploads[0].data, form.sd_num_angles).id}
+    others = await run_in_threadpool(index.cohort)
+    return {"job_id": service.jobs.begin(uploads[0].data, form.sd_num_angles, others).id}
 
 
 def _shown(job: Job) -> dict[str, Any]:
@@ -67,13 +70,13 @@ def _shown(job: Job) -> dict[str, Any]:
     }
 
 
-@router.get("/api/jobs/{job_id}", summary="A job", response_model=JobAnswer, responses=responses(404, 422))
+@router.get("/api/jobs/{job_id}", summary="A job", response_model=JobAnswer, responses=responses(*JOB))
 async def get_job(service: Running, job_id: Id) -> dict[str, Any]:
     """How far it is, and what it made."""
     return _shown(service.jobs.get(job_id))
 
 
-@router.delete("/api/jobs/{job_id}", summary="Cancel a job", response_model=JobAnswer, responses=responses(404, 422))
+@router.delete("/api/jobs/{job_id}", summary="Cancel a job", response_model=JobAnswer, responses=responses(*JOB))
 async def cancel(service: Running, job_id: Id) -> dict[str, Any]:
     """Ends the job if it waits or runs, and forgets photo and views in any case."""
     job = service.jobs.discard(job_id)
@@ -84,7 +87,7 @@ async def cancel(service: Running, job_id: Id) -> dict[str, Any]:
     "/api/jobs/{job_id}/events",
     summary="A job's steps as they happen",
     response_class=StreamingResponse,
-    responses=responses(404, 422)
+    responses=responses(*JOB)
     | {
         200: {
             "description": "Server-sent events `step`, then `done`, `failed` or `cancelled`. `Last-Event-ID` goes on.",
@@ -118,7 +121,8 @@ async def _stream(job: Job, after: int) -> AsyncIterator[str]:
     "/api/previews/{preview_id}/images/{index}",
     summary="A view's picture",
     response_class=Response,
-    responses=responses(404, 409, 422) | {200: {"content": {"image/png": {}}, "description": "512 px PNG."}},
+    responses=responses("job_not_found", "view_not_found", "preview_not_done", "invalid_field")
+    | {200: {"content": {"image/png": {}}, "description": "512 px PNG."}},
 )
 async def image(service: Running, preview_id: Id, index: Annotated[int, Path(ge=0, le=9)]) -> Response:
     """Only of views that passed the gate."""

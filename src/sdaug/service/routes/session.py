@@ -8,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 from sdaug.service.answers import SessionAnswer, SessionRequest
 from sdaug.service.api_keys import check_key
 from sdaug.service.errors import ApiError, responses
-from sdaug.service.routes.shared import Running
+from sdaug.service.routes.shared import Running, who
 from sdaug.service.sessions import COOKIE
 
 router = APIRouter(tags=["session"])
@@ -26,7 +26,7 @@ PAGE_HEADER = {
     "/api/session",
     summary="Sign in",
     response_model=SessionAnswer,
-    responses=responses(413, 422),
+    responses=responses("request_too_large", "invalid_field", key=False),
     openapi_extra={"parameters": [PAGE_HEADER], "security": []},
 )
 async def sign_in(request: Request, response: Response, service: Running, body: SessionRequest) -> dict[str, Any]:
@@ -35,6 +35,7 @@ async def sign_in(request: Request, response: Response, service: Running, body: 
     if key_id is None:
         service.failures.take(request.client.host if request.client else "unknown")
         raise ApiError(401, "invalid_key", "the API key is not known or was revoked")
+    await service.note("sign_in", key_id, who(request)[1])
     response.set_cookie(
         COOKIE,
         service.sessions.begin(key_id),
@@ -57,5 +58,6 @@ async def session() -> dict[str, Any]:
 async def sign_out(request: Request, response: Response, service: Running) -> dict[str, Any]:
     """Ends the session and forgets the cookie."""
     service.sessions.end(request.cookies.get(COOKIE, ""))
+    await service.note("sign_out", *who(request))
     response.delete_cookie(COOKIE, path="/")
     return {"signed_in": False}

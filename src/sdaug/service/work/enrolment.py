@@ -1,5 +1,6 @@
 """The task `enrol`: photos of one person to a bundle and its templates."""
 
+import functools
 import hashlib
 import time
 from collections.abc import Callable, Sequence
@@ -11,10 +12,10 @@ import numpy as np
 
 from sdaug.augmentor import GenerativeAugmentor
 from sdaug.cohort import Cohort, without_subject
-from sdaug.enrol import RULES, embed_largest, generator_facts
+from sdaug.enrol import embed_largest, generator_facts
 from sdaug.enrolment.archive import zipped
 from sdaug.enrolment.bundle import BundleSample, bundle_files
-from sdaug.enrolment.facts import detector_facts, recogniser_facts
+from sdaug.enrolment.facts import detector_facts, policy_facts, recogniser_facts, tool_facts
 from sdaug.enrolment.layout import EMBEDDINGS, MANIFEST, canonical_json, digest
 from sdaug.enrolment.manifest import Header, parse, parse_manifest
 from sdaug.gate import Gate, open_gate
@@ -24,7 +25,15 @@ from sdaug.service.work.decoding import decode_upload
 from sdaug.service.work.faults import faults, warning
 from sdaug.service.work.portrait import Portrait, cut_portrait
 from sdaug.service.work.variations import variations, wait_until_read
-from sdaug.service.work.views import Step, degradation, from_line, make_views, quality_of, view_samples
+from sdaug.service.work.views import (
+    Step,
+    cohort_of,
+    degradation,
+    from_line,
+    make_views,
+    quality_of,
+    view_samples,
+)
 from sdaug.types import Augmentation, PhotoError
 
 Known = dict[str, np.ndarray]
@@ -42,6 +51,7 @@ class Collected:
     warnings: list[dict[str, Any]] = field(default_factory=list)
     records: list[Augmentation] = field(default_factory=list)
     views: list[BundleSample] = field(default_factory=list)
+    cohort: dict[str, Any] | None = None
     failure: str | None = None
     generation_s: float = 0.0
 
@@ -53,11 +63,11 @@ def enrol(
 
     task: `subject`, `created`, `retention_until`, `consent`, `photos` (how many blobs are photos), `traditional`
     (bool), `angles` (how many a photo, 0 for none), `views` (facts of a preview's views; the PNGs of the accepted ones
-    are the next blobs), `cohort` (rows of other people's vectors in the last blob, 0 for none). Raises PhotoError where
-    no photo can be used.
+    are the next blobs), `generator` (the facts of what made those, None without a preview), `cohort` (rows of other
+    people's vectors in the last blob, 0 for none). Raises PhotoError where no photo can be used.
     """
     photos, rest = blobs[: task["photos"]], blobs[task["photos"] :]
-    others = _cohort(augmentor, task, rest)
+    others = cohort_of(augmentor, task, blobs)
     got = Collected()
     refusal: PhotoError | None = None
     for index, data in enumerate(photos):
@@ -95,6 +105,7 @@ def _one_photo(
     step: Step,
     got: Collected,
 ) -> None:
+    step("decoding", photo=index)  # each photo has the lane's patience for decoding, and no more
     photo = decode_upload(data, max_pixels)
     step("decoded", photo=index)
     if any(s.parent_sha256 == photo.sha256 for s in got.samples):
@@ -105,9 +116,9 @@ def _one_photo(
     gate = open_gate(augmentor.pack, augmentor.settings.gate, portrait.pixels, portrait.face)
     own = augmentor.pack.recognisers[0].name
     if others is not None:
-        gate = replace(
-            gate, cohort=without_subject(others, augmentor.pack, photo.sha256, gate.reference[own])[0].vectors
-        )
+        strangers, facts = without_subject(others, augmentor.pack, photo.sha256, gate.reference[own])
+        gate = replace(gate, cohort=strangers.vectors)
+        got.cohort = got.cohort or facts
     got.known[array_sha256(portrait.pixels)] = gate.reference[own]
     got.samples.append(_captured(portrait, gate))
     got.warnings += warning(index, faults(gate.measures, gate.source_quality))
@@ -209,14 +220,6 @@ def _rejection(kind: str, index: int, sample: BundleSample) -> dict[str, Any]:
     return {"kind": kind, "photo": index, "role": sample.role, "reasons": list(sample.reasons), "message": None}
 
 
-def _cohort(augmentor: GenerativeAugmentor, task: dict[str, Any], rest: Sequence[bytes]) -> Cohort | None:
-    if not task["cohort"]:
-        return None
-    own = augmentor.pack.recognisers[0]
-    rows = np.frombuffer(rest[-1], np.float32).reshape(task["cohort"], own.dim)
-    return Cohort({own.name: rows})
-
-
 def _embedder(augmentor: GenerativeAugmentor, known: Known) -> Callable[[np.ndarray], np.ndarray | None]:
     def embed(image: np.ndarray) -> np.ndarray | None:
         vector = known.get(array_sha256(image))
@@ -258,10 +261,9 @@ def _packed(augmentor: GenerativeAugmentor, task: dict[str, Any], got: Collected
 
 def _header(augmentor: GenerativeAugmentor, task: dict[str, Any], got: Collected) -> Header:
     pack, settings = augmentor.pack, augmentor.settings
-    made = generator_facts(got.records[0]) if got.records else {"name": "sdaug", "version": version("sdaug")}
-    policy = {
-        "gate": plain(settings.gate.model_dump()),
-        "rule": RULES[settings.gate.rule],
+    made = generator_facts(got.records[0]) if got.records else task["generator"]
+    not_evaluated = [check for sample in got.samples for check in sample.not_evaluated]
+    policy = policy_facts(settings.gate, pack, got.cohort, not_evaluated) | {
         "traditional": task["traditional"],
         "angles": task["angles"],
     }
@@ -270,13 +272,19 @@ def _header(augmentor: GenerativeAugmentor, task: dict[str, Any], got: Collected
     content = {
         "subject": task["subject"],
         "created": task["created"],
-        "tool": {"name": "sdaug.service", "version": version("sdaug")},
+        "tool": _tool(),
         "config_hash": hashlib.sha256(settings.model_dump_json().encode()).hexdigest(),
         "recogniser": recogniser_facts(pack),
         "detector": detector_facts(pack),
-        "generator": made,
+        "generator": made or {"name": "sdaug", "version": version("sdaug")},
         "policy": policy,
         "consent": task["consent"],
         "retention_until": task["retention_until"],
     }
     return parse(Header, canonical_json(content))
+
+
+@functools.cache
+def _tool() -> dict[str, Any]:
+    # Once: a checkout that changes later does not change the code that this process has read.
+    return tool_facts() | {"name": "sdaug.service"}

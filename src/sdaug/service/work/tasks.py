@@ -7,6 +7,7 @@ import numpy as np
 
 from sdaug.augmentor import GenerativeAugmentor
 from sdaug.config import RunSettings
+from sdaug.enrol import generator_facts
 from sdaug.gate import load_measures
 from sdaug.service.work.decoding import decode_upload
 from sdaug.service.work.enrolment import enrol, failure_word
@@ -14,7 +15,7 @@ from sdaug.service.work.faults import faults, warning
 from sdaug.service.work.portrait import cut_portrait
 from sdaug.service.work.status import facts
 from sdaug.service.work.variations import read_ahead
-from sdaug.service.work.views import Step, degradation, make_views, quality_of, to_line, view_samples
+from sdaug.service.work.views import Step, cohort_of, degradation, make_views, quality_of, to_line, view_samples
 
 Answer = tuple[dict[str, Any], list[bytes]]
 
@@ -63,7 +64,8 @@ class Tasks:
         measures = load_measures(self._augmentor.settings.gate.measures)
         quality = {name: measure.measure(portrait.pixels, portrait.face) for name, measure in measures.items()}
         try:
-            record = make_views(self._augmentor, photo, head["angles"], None, step)
+            others = cohort_of(self._augmentor, head, blobs)
+            record = make_views(self._augmentor, photo, head["angles"], others, step)
         except Exception as error:
             raise GeneratorFailed(failure_word(error)) from error
         samples = view_samples(self._augmentor, photo, record)
@@ -76,5 +78,7 @@ class Tasks:
             "generation_s": round(record.timings["total_s"], 3),
             "degraded": degradation(samples),
             "warnings": warning(0, faults(measures, quality)),
+            "generator": generator_facts(record),
+            "cohort": record.source["cohort"],
         }  # fmt: skip
         return answer, [image for _, image in lines if image is not None]

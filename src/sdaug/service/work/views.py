@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+import numpy as np
+
 from sdaug.augmentor import GenerativeAugmentor
 from sdaug.cohort import Cohort
 from sdaug.enrol import generated
@@ -36,6 +38,14 @@ def make_views(
     record = augmentor.augment(photo, num_angles=num_angles, cohort=cohort, progress=progress)
     step("assessing", text="Assessing quality...")
     return record
+
+
+def cohort_of(augmentor: GenerativeAugmentor, task: dict[str, Any], blobs: Sequence[bytes]) -> Cohort | None:
+    """The `cohort` rows of other people's vectors in a task's last blob."""
+    if not task["cohort"]:
+        return None
+    own = augmentor.pack.recognisers[0]
+    return Cohort({own.name: np.frombuffer(blobs[-1], np.float32).reshape(task["cohort"], own.dim)})
 
 
 def view_samples(augmentor: GenerativeAugmentor, photo: Photo, record: Augmentation) -> list[BundleSample]:

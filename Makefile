@@ -38,10 +38,10 @@ demo: $(STAMP)
 test: test-core test-notebooks
 
 # Unit and contract tests and the examples in docstrings (pyproject.toml, testpaths), a file of them at a time in each of
-# JOBS processes; `JOBS=0` is one after the other in one process.
+# JOBS processes; `JOBS=0` is one after the other in one process. TESTS: further options, as -m "not slow".
 JOBS ?= 2
 test-core: $(STAMP)
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(TESTS)
 
 # A small sweep executes two notebooks, papermill the others, on the built-in photo and on simulated people; nbval then
 # runs the executed copies again and compares what must not change.
@@ -58,7 +58,7 @@ test-notebooks: $(STAMP)
 test-browser: $(STAMP)
 	$(BIN)/python -m pytest tests/browser
 
-# Installation and `make test-core` on every supported Python that this machine has; half an hour for two of them.
+# Installation and the core tests but the slow ones on every supported Python that this machine has; half an hour.
 test-pythons: $(STAMP)
 	$(BIN)/python scripts/test_pythons.py $(SUPPORTED) --out experiments/results/pythons.json
 

@@ -17,6 +17,8 @@ from sdaug.enrolment.verify import load_embeddings
 from sdaug.experiment import load_experiment
 from sdaug.tracking import PARENT_TAG, SETTING_TAG, read_recipe, read_runs
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -83,7 +85,6 @@ def load_experiment_in(root: Path):
         return load_experiment("experiments/smoke.yaml")
 
 
-@pytest.mark.slow
 def test_a_finished_sweep_loads_neither_a_network_nor_the_tracking(demo):
     code = (
         "import sys\n"
@@ -110,7 +111,6 @@ def test_mlflow_agrees_with_the_results(demo: Path, results: dict[str, list[dict
         assert children[key]["params"]["generation.num_angles"] == str(cells[0]["settings"]["generation"]["num_angles"])
 
 
-@pytest.mark.slow
 def test_the_recommended_recipe_is_registered_with_its_evidence(demo: Path, results: dict[str, list[dict]]) -> None:
     chosen = json.loads((demo / "build/smoke/chosen.json").read_text())
     recipe = read_recipe(demo)
@@ -119,7 +119,6 @@ def test_the_recommended_recipe_is_registered_with_its_evidence(demo: Path, resu
     assert run["tags"][SETTING_TAG] == chosen["key"]
 
 
-@pytest.mark.slow
 def test_report_agrees_with_the_results(demo: Path, results: dict[str, list[dict]]) -> None:
     page = (demo / "build/smoke/report.html").read_text(encoding="utf-8")
     figures = _Figures()
@@ -135,7 +134,6 @@ def test_report_agrees_with_the_results(demo: Path, results: dict[str, list[dict
     assert "http://" not in page.replace("http://www.w3.org", "") and "https://" not in page
 
 
-@pytest.mark.slow
 def test_bundle_agrees_with_the_chosen_result(demo: Path, results: dict[str, list[dict]]) -> None:
     chosen = json.loads((demo / "build/smoke/chosen.json").read_text())
     vectors, manifest = load_embeddings(demo / "build/smoke/enrolment")
@@ -149,7 +147,6 @@ def test_bundle_agrees_with_the_chosen_result(demo: Path, results: dict[str, lis
         assert 1 - distance / 0.6 == pytest.approx(angle["similarity"]["dlib_resnet"], abs=1e-5)
 
 
-@pytest.mark.slow
 def test_different_raw_pixels_have_different_raw_similarity(results: dict[str, list[dict]]) -> None:
     cells = [cell for cells in results.values() for cell in cells if cell["settings"]["backend"] == "diffusion"]
     raws = [cell["record"]["angles"][0]["raw"] for cell in cells]
@@ -159,7 +156,6 @@ def test_different_raw_pixels_have_different_raw_similarity(results: dict[str, l
     assert all(raw["measured"] is not None for raw in raws), "the trained model's raw picture is a face"
 
 
-@pytest.mark.slow
 def test_a_finished_sweep_runs_nothing_again(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(demo)
     before = {path: path.stat().st_mtime_ns for path in demo.glob("build/smoke/**/*.ipynb")}

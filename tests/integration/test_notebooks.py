@@ -12,6 +12,8 @@ import pytest
 
 from sdaug.soak.report_size import write_sweep
 
+pytestmark = pytest.mark.slow
+
 
 def pictures(notebook) -> int:
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
@@ -44,7 +46,6 @@ def sweep(tmp_path_factory) -> str:
     return str(folder)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "parameters", "says"),
     [

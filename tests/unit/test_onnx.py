@@ -36,6 +36,8 @@ from sdaug.packs import load_pack
 from sdaug.photos import photo_path
 from sdaug.types import Pose, View
 
+pytestmark = pytest.mark.slow
+
 RANDOM = ModelSettings(model_id="random", device="cpu")
 CPU = torch.device("cpu")
 

@@ -59,12 +59,27 @@ def test_the_result_says_of_which_code_when_and_where(tmp_path, monkeypatch):
     out = tmp_path / "results" / "soak.json"
     assert soaking.main(["--out", str(out), "--only", "endurance"]) == 0
     result = json.loads(out.read_text())
-    assert result["schema"] == "sdaug.soak/1" and result["passed"] is True and result["machine"]["cores"] >= 1
-    assert result["parts"]["endurance"]["rounds"] == 1 and result["parts"]["endurance"]["seconds"] >= 0
-    assert result["commit"] is None or len(result["commit"]["sha"]) == 40
+    made = result["parts"]["endurance"]
+    assert result["schema"] == "sdaug.soak/2" and made["passed"] is True and made["machine"]["cores"] >= 1
+    assert made["rounds"] == 1 and made["seconds"] >= 0 and "T" in made["date"]
+    assert made["commit"] is None or len(made["commit"]["sha"]) == 40
+    assert result["passed"] is False and "bundle_bits" in result["never_made"], "one of many was made"
     monkeypatch.setitem(parts.PARTS, "endurance", lambda: {"passed": False})
     assert soaking.main(["--out", str(out), "--only", "endurance"]) == 1
-    assert json.loads(out.read_text())["passed"] is False
+    assert json.loads(out.read_text())["parts"]["endurance"]["passed"] is False
+
+
+def test_parts_are_made_one_by_one_into_one_result(tmp_path, monkeypatch):
+    monkeypatch.setattr(soaking, "ProcessPoolExecutor", Here)
+    two = {"one": lambda: {"passed": True}, "two": lambda: {"passed": True}}
+    for module in (parts, soaking):
+        monkeypatch.setattr(module, "PARTS", two)
+    out = tmp_path / "soak.json"
+    out.write_text(json.dumps({"schema": "sdaug.soak/2", "parts": {"gone": {"passed": True}}}))
+    for name, passed in (("one", False), ("two", True)):
+        assert soaking.main(["--out", str(out), "--only", name]) == 0
+        assert json.loads(out.read_text())["passed"] is passed
+    assert set(json.loads(out.read_text())["parts"]) == {"one", "two"}
 
 
 class Here:

@@ -2,7 +2,11 @@
 
 import json
 
+import pytest
+
 from sdaug.soak import sweep_kills as soak
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_sweep_killed_at_random_moments_and_resumed_is_as_one_that_was_not():

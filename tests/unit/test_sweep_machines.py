@@ -21,6 +21,8 @@ from sdaug.tracking import PARENT_TAG, SETTING_TAG, check_store, read_runs
 from tests.unit.test_search import WORK as MEASURED
 from tests.unit.test_sweep import PARAMETERS, PEOPLE, notebook, ran
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):

@@ -97,4 +97,6 @@ def test_a_sweeps_own_cost_is_measured_on_work_that_does_nothing():
 
     facts = bench_sweep(cells=8, kernels=2)
     assert (facts["cells"], facts["kernels"], facts["validated"]) == (8, 2, 10_000)
-    assert facts["validating_s"] > 0 and facts["again_s"] > 0 and np.isfinite(facts["overhead_a_cell_s"])
+    assert facts["validating_s"] > 0 and facts["again_s"] > 0 and facts["whole_again_s"] > facts["again_s"]
+    assert np.isfinite([facts["overhead_a_cell_s"], facts["whole_overhead_a_cell_s"]]).all()
+    assert facts["in_time"]["validating_s"] == (facts["validating_s"] <= 2) and len(facts["in_time"]) == 4

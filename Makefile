@@ -38,10 +38,11 @@ demo: $(STAMP)
 test: test-core test-notebooks
 
 # Unit and contract tests and the examples in docstrings (pyproject.toml, testpaths), a file of them at a time in each of
-# JOBS processes; `JOBS=0` is one after the other in one process. TESTS: further options, as -m "not slow".
+# JOBS processes of one thread each, for threads of several would wait for each other's cores; `JOBS=0` is one after the
+# other in one process. TESTS: further options, as -m "not slow".
 JOBS ?= 2
 test-core: $(STAMP)
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(TESTS)
+	$(if $(filter 0,$(JOBS)),,OMP_NUM_THREADS=1) $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(TESTS)
 
 # A small sweep executes two notebooks, papermill the others, on the built-in photo and on simulated people; nbval then
 # runs the executed copies again and compares what must not change.

@@ -49,7 +49,7 @@ def sweep(tmp_path_factory) -> str:
 @pytest.mark.parametrize(
     ("name", "parameters", "says"),
     [
-        ("tour", {"num_angles": 1}, "1 angles, True"),
+        ("tour", {"num_angles": 1, "step_counts": [2]}, "1 angles, True"),
         ("quality", {"results": "{sweep}", "threshold": 0.5}, "2 measures; 72 errors among 120 images"),
         ("enrol", {"num_angles": 1, "press": True}, "vectors: 2"),
     ],

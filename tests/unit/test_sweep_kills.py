@@ -10,8 +10,8 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_sweep_killed_at_random_moments_and_resumed_is_as_one_that_was_not():
-    found = soak.sweep_kills(kills=2, seed=3)
-    assert found["passed"] and found["kills"] == len(found["moments_s"]) == 2, found["problems"]
+    found = soak.sweep_kills(kills=1, seed=3)
+    assert found["passed"] and found["kills"] == len(found["moments_s"]) == 1, found["problems"]
 
 
 def test_what_differs_and_what_runs_is_noticed(tmp_path, monkeypatch):

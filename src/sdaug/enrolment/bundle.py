@@ -130,15 +130,16 @@ def bundle_files(
     if not any(s.accepted and s.origin == "captured" for s in samples):
         raise ValueError("no captured sample is accepted; an enrolment rests on at least one real photo")
     with ThreadPoolExecutor() as pool:  # compressing releases the interpreter's lock
-        pngs = list(pool.map(lambda sample: _png(header, sample), samples))
+        stored = list(pool.map(lambda sample: _stored(header, sample), samples))
     files: dict[str, bytes] = {}
     rows: list[np.ndarray] = []
     records: list[SampleRecord] = []
-    for sample, fact, png in zip(samples, facts, pngs, strict=True):
+    for sample, fact, kept in zip(samples, facts, stored, strict=True):
         record = dict(fact) | {"synthetic": sample.origin != "captured", "decision": "refused"}
         record |= {"row": None, "image": None, "image_sha256": None}
-        if png is not None:
-            vector = embed(decode_png(png)[0])
+        if kept is not None:
+            png, pixels = kept
+            vector = embed(pixels)
             if vector is None:
                 record["reasons"] = (*fact.reasons, Reason.FACE_NOT_FOUND)
             else:
@@ -187,10 +188,12 @@ def _facts(index: int, sample: BundleSample) -> SampleFacts:
         raise ValueError(f"samples[{index}] ({sample.role!r}): {error}") from error
 
 
-def _png(header: Header, sample: BundleSample) -> bytes | None:
+def _stored(header: Header, sample: BundleSample) -> tuple[bytes, np.ndarray] | None:
+    """The file of an accepted image and the pixels that it holds."""
     if sample.image is None or not sample.accepted:
         return None
-    return encode_png(sample.image, **_mark(header, sample))
+    png = encode_png(sample.image, **_mark(header, sample))
+    return png, decode_png(png)[0]
 
 
 def _mark(header: Header, sample: BundleSample) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass_type
-from torch.utils.flop_counter import flop_registry, mm_flop
+from torch.utils.flop_counter import flop_registry, mm_flop, sdpa_flop_count
 
 from sdaug.costmodel.work import Kind, Op, Work
 
@@ -25,6 +25,11 @@ _FORMULAS: dict[Any, Any] = dict(flop_registry)
 # Torch has no formula for these; the first two hold their second matrix as (k, n) and (n, k).
 _FORMULAS[aten._int_mm] = lambda a, b, *rest, out_val=None, **more: mm_flop(a.shape, b.shape)
 _FORMULAS[aten._weight_int8pack_mm] = lambda a, b, *rest, out_val=None, **more: mm_flop(a.shape, b.shape[::-1])
+# Torch 2.14, the last one for Python 3.10 and what a Jetson has, does not know this one yet.
+_FORMULAS.setdefault(
+    aten._scaled_dot_product_flash_attention_for_cpu,
+    lambda q, k, v, *rest, out_val=None, **more: sdpa_flop_count(q.shape, k.shape, v.shape),
+)
 _FORMULAS[aten._addmm_activation] = lambda bias, a, b, *rest, out_val=None, **more: mm_flop(a.shape, b.shape)
 
 

@@ -1,7 +1,7 @@
 """What of people may leave their machine in a log: everything, or nothing that says who they are."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,7 @@ class Shown:
         >>> Shown(False, ("ada", "bea")).hidden({"photo": "faces/bea.png", "of": ["ada", 1]})
         {'photo': 'person 2', 'of': ['person 1', 1]}
         """
-        if self.everything:
-            return content
-        if isinstance(content, Mapping):
-            return {self.hidden(key): self.hidden(value) for key, value in content.items()}
-        if isinstance(content, (list, tuple)):
-            return [self.hidden(value) for value in content]
-        return self._hidden_text(content) if isinstance(content, str) else content
+        return content if self.everything else _each_text(content, self._hidden_text)
 
     def anywhere(self, content: Any) -> Any:
         """JSON-able content, as an executed notebook's, without any name that stands in a text as a word of its own.
@@ -34,19 +28,22 @@ class Shown:
         >>> Shown(False, ("ada", "bea")).anywhere({"source": "turn('bea') # in Canada"})
         {'source': "turn('person 2') # in Canada"}
         """
-        if self.everything:
-            return content
-        if isinstance(content, Mapping):
-            return {without_names(key, self.names): self.anywhere(value) for key, value in content.items()}
-        if isinstance(content, (list, tuple)):
-            return [self.anywhere(value) for value in content]
-        return without_names(content, self.names) if isinstance(content, str) else content
+        return content if self.everything else _each_text(content, lambda text: without_names(text, self.names))
 
     def _hidden_text(self, text: str) -> str:
         for number, name in enumerate(dict.fromkeys(self.names), 1):
             if text == name or Path(text).stem == name:
                 return f"person {number}"
         return text
+
+
+def _each_text(content: Any, change: Callable[[str], str]) -> Any:
+    """JSON-able content with every text in it changed, keys too."""
+    if isinstance(content, Mapping):
+        return {_each_text(key, change): _each_text(value, change) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_each_text(value, change) for value in content]
+    return change(content) if isinstance(content, str) else content
 
 
 def without_names(text: str, names: Sequence[str]) -> str:

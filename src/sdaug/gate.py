@@ -56,6 +56,11 @@ class Gate:
 
     def look(self, image: np.ndarray) -> Sight | None:
         """The largest face in `image` (H, W, 3) uint8 RGB and all that is measured on it; None without a face."""
+        seen = self.see(image)
+        return None if seen is None else replace(seen, vectors=embeddings(self.pack, image, seen.face))
+
+    def see(self, image: np.ndarray) -> Sight | None:
+        """`look`, without vectors."""
         with stage("landmarks"):
             faces = self.pack.faces(image)
         if not faces:
@@ -66,7 +71,7 @@ class Gate:
         with stage("quality"):
             quality = {name: measure.measure(image, face, others) for name, measure in measures.items()}
             raw = raw_values(image, face, others, quality)
-        return Sight(face, quality, raw, embeddings(self.pack, image, face))
+        return Sight(face, quality, raw, {})
 
     def decide(self, sight: Sight | None, requested: Pose) -> Judgement:
         """The judgement on what was seen, had it been asked for at `requested`."""

@@ -1,5 +1,6 @@
 """dlib's face recognition ResNet: 128 numbers, Euclidean distance, public domain, inside a PyPI package."""
 
+from collections.abc import Callable
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +14,11 @@ from sdaug.types import Face
 
 SAME_PERSON_DISTANCE = 0.6
 """The library's own threshold: vectors closer than this are one person."""
+
+CHIP_PX = 150
+"""The side of the face that the network looks at."""
+
+_PADDING = 0.25
 
 _FIVE = (263, 362, 33, 133, 2)
 """Mesh landmarks in dlib's five-point order: left eye outer and inner corner, right eye likewise, under the nose."""
@@ -30,14 +36,16 @@ class DlibResnet(AbstractRecogniser):
     """`similarity` = 1 - d / 0.6 of the raw vectors' Euclidean distance d: 1 = the same, 0 = the library's threshold.
 
     Not a cosine (strangers' vectors have cosines of 0.8 to 0.9), and the vectors are never normalised. Aligned by the
-    face's landmarks; where there are none, by dlib's own five-point predictor.
+    face's landmarks; where there are none, by dlib's own five-point predictor. Given `describe`, that is asked for the
+    vector of a chip, instead of the network here.
     """
 
     name = "dlib_resnet"
     metric: Literal["cosine", "euclidean"] = "euclidean"
     dim = 128
 
-    def __init__(self) -> None:
+    def __init__(self, describe: Callable[[np.ndarray], np.ndarray] | None = None) -> None:
+        self._describe = describe or self.describe
         self._weights = model_file("dlib_face_recognition_resnet_model_v1.dat")
         self.sha256 = file_sha256(self._weights)
 
@@ -57,7 +65,7 @@ class DlibResnet(AbstractRecogniser):
     def preprocessing(self) -> dict[str, Any]:
         return {
             "id": "dlib_five_points/1",
-            "input_px": 150,
+            "input_px": CHIP_PX,
             "input_mean": None,
             "input_std": None,
             "colour_order": "RGB",
@@ -73,7 +81,11 @@ class DlibResnet(AbstractRecogniser):
         else:
             points = [dlib.point(int(round(x)), int(round(y))) for x, y in face.landmarks[list(_FIVE), :2].tolist()]  # type: ignore[attr-defined]
             shape = dlib.full_object_detection(box, points)  # type: ignore[attr-defined]
-        return np.array(self._network.compute_face_descriptor(np.ascontiguousarray(image), shape), np.float32)
+        return self._describe(dlib.get_face_chip(np.ascontiguousarray(image), shape, CHIP_PX, _PADDING))  # type: ignore[attr-defined]
+
+    def describe(self, chip: np.ndarray) -> np.ndarray:
+        """The vector (128,) float32 of a face that is cut out: `chip` (150, 150, 3) uint8 RGB."""
+        return np.array(self._network.compute_face_descriptor(np.ascontiguousarray(chip)), np.float32)
 
     @staticmethod
     def similarity(a: np.ndarray, b: np.ndarray) -> float:

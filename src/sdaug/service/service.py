@@ -40,10 +40,16 @@ class Service:
         """Idempotency keys and national ids (hashed) of enrolments that are not done."""
         limits, run = settings.limits, settings.run
         setup = {"kind": "setup", "pixels": limits.pixels, "run": run.model_dump(mode="json")}
-        self.faces = Lane("face", setup, capacity=limits.face_queue, decode_s=limits.decode_s, stall_s=limits.stall_s)
+        self.faces = Lane(
+            "face",
+            setup | {"varies": True},
+            capacity=limits.face_queue,
+            decode_s=limits.decode_s,
+            stall_s=limits.stall_s,
+        )
         self.generation = Lane(
             "generation",
-            setup,
+            setup | {"varies": False},
             capacity=limits.generation_queue,
             decode_s=limits.decode_s,
             stall_s=limits.generation_stall_s,

@@ -3,7 +3,8 @@
 import functools
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
@@ -18,8 +19,9 @@ from sdaug.enrolment.bundle import BundleSample, bundle_files
 from sdaug.enrolment.facts import detector_facts, policy_facts, recogniser_facts, tool_facts
 from sdaug.enrolment.layout import EMBEDDINGS, MANIFEST, canonical_json, digest
 from sdaug.enrolment.manifest import Header, parse, parse_manifest
-from sdaug.gate import Gate, open_gate
+from sdaug.gate import Gate, Sight, embeddings, open_gate
 from sdaug.measure.digest import array_sha256
+from sdaug.packs import FacePack
 from sdaug.record import plain
 from sdaug.service.work.decoding import decode_upload
 from sdaug.service.work.faults import faults, warning
@@ -34,7 +36,7 @@ from sdaug.service.work.views import (
     quality_of,
     view_samples,
 )
-from sdaug.types import Augmentation, PhotoError
+from sdaug.types import Augmentation, PhotoError, Pose
 
 Known = dict[str, np.ndarray]
 """Vectors by the digest of the pixels they were taken from: the bundle embeds stored bytes, which decode to the same
@@ -57,10 +59,16 @@ class Collected:
 
 
 def enrol(
-    augmentor: GenerativeAugmentor, task: dict[str, Any], blobs: Sequence[bytes], max_pixels: int, step: Step
+    augmentor: GenerativeAugmentor,
+    varying: FacePack,
+    task: dict[str, Any],
+    blobs: Sequence[bytes],
+    max_pixels: int,
+    step: Step,
 ) -> tuple[dict[str, Any], list[bytes]]:
     """The answer and the blobs (the bundle as a zip, its vectors float32 row by row).
 
+    varying: the augmentor's pack, or its like whose recognisers do not hold up this process; it looks at variations.
     task: `subject`, `created`, `retention_until`, `consent`, `photos` (how many blobs are photos), `traditional`
     (bool), `angles` (how many a photo, 0 for none), `views` (facts of a preview's views; the PNGs of the accepted ones
     are the next blobs), `generator` (the facts of what made those, None without a preview), `cohort` (rows of other
@@ -72,7 +80,7 @@ def enrol(
     refusal: PhotoError | None = None
     for index, data in enumerate(photos):
         try:
-            _one_photo(augmentor, task, index, data, others, max_pixels, step, got)
+            _one_photo(augmentor, varying, task, index, data, others, max_pixels, step, got)
         except PhotoError as error:
             refusal = error
             got.rejected.append(
@@ -97,6 +105,7 @@ def enrol(
 
 def _one_photo(
     augmentor: GenerativeAugmentor,
+    varying: FacePack,
     task: dict[str, Any],
     index: int,
     data: bytes,
@@ -125,7 +134,7 @@ def _one_photo(
     if task["traditional"]:
         step("varying", photo=index)
         wait_until_read(step)
-        for sample, vector in _varied(portrait, gate, step):
+        for sample, vector in _varied(portrait, gate, varying, step):
             got.samples.append(sample)
             if sample.accepted and sample.image is not None and vector is not None:
                 got.known[array_sha256(sample.image)] = vector
@@ -186,13 +195,15 @@ def _captured(portrait: Portrait, gate: Gate) -> BundleSample:
     )
 
 
-def _varied(portrait: Portrait, gate: Gate, step: Step) -> list[tuple[BundleSample, np.ndarray | None]]:
+def _varied(
+    portrait: Portrait, gate: Gate, varying: FacePack, step: Step
+) -> list[tuple[BundleSample, np.ndarray | None]]:
     assert portrait.face.pose is not None
     own = gate.pack.recognisers[0].name
+    made = variations(portrait.pixels, portrait.face.pose)
     found = []
-    for role, (image, pose) in variations(portrait.pixels, portrait.face.pose).items():
-        step("variation", role=role)
-        judged = gate.judge(image, pose)
+    for (role, (image, pose)), sight in zip(made.items(), _sights(gate, varying, made, step), strict=True):
+        judged = gate.decide(sight, pose)
         found.append(
             (
                 BundleSample(
@@ -214,6 +225,26 @@ def _varied(portrait: Portrait, gate: Gate, step: Step) -> list[tuple[BundleSamp
             )
         )
     return found
+
+
+def _sights(
+    gate: Gate, varying: FacePack, made: Mapping[str, tuple[np.ndarray, Pose]], step: Step
+) -> list[Sight | None]:
+    """What is seen on each image. Vectors are nine tenths of it: `varying` takes them from the first on, and once all
+    is seen the gate's own pack helps from the last on."""
+    looked: list[tuple[np.ndarray, Sight | None, Future[dict[str, np.ndarray]] | None]] = []
+    with ThreadPoolExecutor(1) as beside:
+        for role, (image, _) in made.items():
+            step("variation", role=role)
+            seen = gate.see(image)
+            looked.append((image, seen, None if seen is None else beside.submit(embeddings, varying, image, seen.face)))
+        sights: list[Sight | None] = []
+        for image, seen, later in reversed(looked):
+            if seen is not None and later is not None:
+                vectors = embeddings(gate.pack, image, seen.face) if later.cancel() else later.result()
+                seen = replace(seen, vectors=vectors)
+            sights.append(seen)
+    return sights[::-1]
 
 
 def _rejection(kind: str, index: int, sample: BundleSample) -> dict[str, Any]:

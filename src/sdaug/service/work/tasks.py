@@ -10,6 +10,7 @@ from sdaug.config import RunSettings
 from sdaug.enrol import generator_facts
 from sdaug.gate import load_measures
 from sdaug.service.work.decoding import decode_upload
+from sdaug.service.work.describing import described
 from sdaug.service.work.enrolment import enrol, failure_word
 from sdaug.service.work.faults import faults, warning
 from sdaug.service.work.portrait import cut_portrait
@@ -25,12 +26,14 @@ class GeneratorFailed(RuntimeError):
 
 
 class Tasks:
-    """setup: `run` (the fields of `RunSettings`), `pixels` (of one image at most). The face pack is loaded at once, the
-    diffusion model at the first task that generates."""
+    """setup: `run` (the fields of `RunSettings`), `pixels` (of one image at most), `varies` (bool: photos are enrolled
+    with variations here, so often that a second process pays). The face pack is loaded at once, the diffusion model at
+    the first task that generates."""
 
     def __init__(self, setup: dict[str, Any]):
         self._pixels = setup["pixels"]
         self._augmentor = GenerativeAugmentor(settings=RunSettings.model_validate(setup["run"]))
+        self._varying = described(self._augmentor.pack) if setup["varies"] else self._augmentor.pack
         warm = np.full((256, 256, 3), 127, np.uint8)
         self._augmentor.pack.faces(warm)
         read_ahead()
@@ -38,7 +41,7 @@ class Tasks:
     def run(self, head: dict[str, Any], blobs: Sequence[bytes], step: Step) -> Answer:
         """The answer to one task, by its `kind`."""
         if head["kind"] == "enrol":
-            return enrol(self._augmentor, head, blobs, self._pixels, step)
+            return enrol(self._augmentor, self._varying, head, blobs, self._pixels, step)
         if head["kind"] == "preview":
             return self._preview(head, blobs, step)
         if head["kind"] == "embed":

@@ -118,6 +118,7 @@ class GenerativeAugmentor:
         timings = {"detect_s": time.perf_counter() - started}
 
         diffusion = self._diffusion(generation) if self.settings.backend == "diffusion" else None
+        timings["import_s"] = 0.0 if diffusion is None else diffusion.import_s
         timings["load_s"] = 0.0 if diffusion is None else diffusion.load_s
         before = time.perf_counter()
         gate, others = self._gate(photo, source, cohort)

@@ -49,7 +49,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 FIGURES = (
-    "latency.load_s", "latency.first_call_s", "latency.call_p50_s", "latency.per_angle_p50_s",
+    "latency.import_s", "latency.load_s", "latency.first_call_s", "latency.call_p50_s", "latency.per_angle_p50_s",
     "memory.resident_peak_bytes", "memory.cuda_allocated_peak_bytes",
     "raw.accepted", "final.accepted", "angles", "final.pose_error_deg_median",
 )  # fmt: skip
@@ -66,6 +66,7 @@ def metrics(result: Mapping[str, Any]) -> dict[str, float | None]:
     errors = [pose_error_deg(angle) for angle in angles if angle["accepted"]]
     known_errors = [error for error in errors if error is not None]
     figures: dict[str, float | None] = {
+        "latency.import_s": latency["import"],
         "latency.load_s": latency["load"],
         "latency.first_call_s": latency["first_call"],
         "latency.call_p50_s": call,

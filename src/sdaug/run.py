@@ -16,6 +16,7 @@ from PIL import Image
 from sdaug.augmentor import GenerativeAugmentor
 from sdaug.config import GenerationSettings, RunSettings
 from sdaug.contact import contact_sheet
+from sdaug.diffusion.libraries import import_libraries
 from sdaug.face.photo import read_photo
 from sdaug.measure.board import watch_board
 from sdaug.measure.source import code_version
@@ -24,7 +25,7 @@ from sdaug.photos import photo_path
 from sdaug.record import manifest, write_json
 from sdaug.types import Augmentation
 
-SCHEMA = "sdaug.cell/3"
+SCHEMA = "sdaug.cell/4"
 RESULT = "result.json"
 VECTORS = "vectors.npz"
 
@@ -62,8 +63,8 @@ def run_settings(
     """
     augmentor = GenerativeAugmentor(settings=settings)
     try:
-        load_s = augmentor.load()
-        return [_run_cell(augmentor, settings, call, out, repeats, load_s) for call in calls]
+        before = {"import": import_libraries() if settings.backend == "diffusion" else 0.0, "load": augmentor.load()}
+        return [_run_cell(augmentor, settings, call, out, repeats, before) for call in calls]
     finally:
         augmentor.cleanup()
 
@@ -96,7 +97,7 @@ def _run_cell(
     call: Mapping[str, Any],
     out: Path,
     repeats: int,
-    load_s: float,
+    before: Mapping[str, float],
 ) -> dict[str, Any]:
     folder = out / call["key"]
     folder.mkdir(parents=True, exist_ok=True)
@@ -114,7 +115,7 @@ def _run_cell(
     else:
         result = _head(call, settings, "finished") | {
             "device": device(timed.record.environment),
-            "latency_s": {"load": load_s, "first_call": timed.first_call_s, "call": list(timed.call_s)},
+            "latency_s": {**before, "first_call": timed.first_call_s, "call": list(timed.call_s)},
             "telemetry": looks.report(),
             "energy_j": looks.energy_j,
             "record": manifest(timed.record, images),

@@ -72,7 +72,7 @@ MANIFEST = {
                                                "controlnet_conditioning_scale": float, "strength": float, "seed": int}},
     "angles": [ANGLE],
     "acceptance": {"angles": int, "accepted": int, "sdaug_rule": int, "mission_rule": int},
-    "timings": {"detect_s": float, "load_s": float, "stage_s": float, "angles_s": float, "total_s": float},
+    "timings": dict.fromkeys(("detect_s", "import_s", "load_s", "stage_s", "angles_s", "total_s"), float),
     "memory": {"resident": int, "resident_peak": (int, None), "cuda_allocated_peak": (int, None)},
     "environment": dict,
 }  # fmt: skip

@@ -24,7 +24,7 @@ for call in calls:
     write_json(folder / "result.json", {{
         "schema": "x", "key": call["key"], "setting": call["setting"], "person": call["person"], "seed": 0,
         "status": "finished", "settings": settings | {{"generation": call["generation"]}},
-        "latency_s": {{"load": 0, "first_call": strength, "call": [strength]}},
+        "latency_s": {{"import": 0.0, "load": 0, "first_call": strength, "call": [strength]}},
         "device": "a board on a host",
         "record": {{"angles": [angle], "pack": {{"recognisers": ["own"], "files": {{}}}},
                    "generator": {{}}, "environment": {{"packages": {{}}}},

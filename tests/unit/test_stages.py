@@ -1,5 +1,9 @@
 """Seconds by stage."""
 
+import json
+import subprocess
+import sys
+
 import pytest
 
 from sdaug.augmentor import GenerativeAugmentor
@@ -58,3 +62,24 @@ def test_a_record_has_every_stage_of_its_call() -> None:
     assert len(record.stages["step"]) == 2 and len(record.stages["warp"]) == 2
     assert 0.5 * record.timings["angles_s"] < sum(map(sum, record.stages.values())) < record.timings["total_s"]
     assert manifest(record, {})["stages"]["step"]["n"] == 2
+
+
+def test_importing_is_timed_apart_from_loading():
+    """In a fresh process: after the import, loading brings in nothing of PyTorch and transformers, so its seconds are
+    those of weights; and a second import costs nothing."""
+    code = """
+import json, sys
+from sdaug.config import ModelSettings
+from sdaug.diffusion.libraries import import_libraries
+from sdaug.diffusion.obtain import obtain
+from sdaug.config import RunSettings
+settings = RunSettings(model=ModelSettings(model_id="sdaug-nano", device="cpu"))
+first = import_libraries()
+before = set(sys.modules)
+found = obtain(settings)
+new = {name.partition(".")[0] for name in set(sys.modules) - before}
+print(json.dumps([first, found.import_s, found.load_s, sorted(new & {"torch", "transformers", "accelerate"})]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    first, again, load_s, new = json.loads(done.stdout)
+    assert first > 0.5 and again < first / 50 and load_s > 0 and new == []

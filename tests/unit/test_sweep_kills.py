@@ -15,7 +15,11 @@ def test_a_sweep_killed_at_random_moments_and_resumed_is_as_one_that_was_not():
 
 
 def test_what_differs_and_what_runs_is_noticed(tmp_path, monkeypatch):
-    cell = {"status": "finished", "latency_s": {"load": 1}, "record": {"angles": [{"latency_s": 2, "accepted": True}]}}
+    cell = {
+        "status": "finished",
+        "latency_s": {"import": 0.0, "load": 1},
+        "record": {"angles": [{"latency_s": 2, "accepted": True}]},
+    }
     bare = soak.without_clocks(cell)
     assert bare == {"status": "finished", "record": {"angles": [{"accepted": True}]}}
     failed = soak.differences({"a": bare, "b": "1"}, {"a": bare | {"status": "failed"}, "c": "2"})

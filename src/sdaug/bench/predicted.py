@@ -14,6 +14,7 @@ from sdaug.bench.wholes import whole_cases
 from sdaug.costmodel.figures import Interval
 from sdaug.costmodel.parts import Dtype
 from sdaug.costmodel.predict import Machine
+from sdaug.diffusion.libraries import import_libraries
 from sdaug.measure.board import watch_board
 from sdaug.measure.clock import quiet_clock, settler
 from sdaug.measure.environment import provenance
@@ -73,7 +74,7 @@ def compare(
 
     Raises `ImpossibleTime` for a time that `machine` cannot reach: then it is not the one that this is.
     """
-    origin = provenance()
+    origin, import_s = provenance(), import_libraries()
     rows: list[Row] = []
     with watch_board() as looks:
         for cases in part_cases(machine, device, dtype, sizes) if parts else ():
@@ -84,6 +85,7 @@ def compare(
         "schema": "sdaug.bench.predict/1",
         **origin,
         "board": looks.report() | {"energy_j": looks.energy_j},
+        "import_s": import_s,
         "device": machine.name,
         "title": machine.title,
         **summary(rows),

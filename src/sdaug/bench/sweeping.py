@@ -34,7 +34,7 @@ for call in calls:
     write_json(folder / "result.json", head | {{
         "seed": call["generation"]["seed"], "status": "finished",
         "settings": settings | {{"generation": call["generation"]}}, "device": "here",
-        "latency_s": {{"load": 0.0, "first_call": 0.01, "call": [0.01]}},
+        "latency_s": {{"import": 0.0, "load": 0.0, "first_call": 0.01, "call": [0.01]}},
         "record": {{"angles": [angle], "pack": {{"recognisers": ["dlib_resnet"], "files": {{}}}}, "generator": {{}},
                    "environment": {{"packages": {{}}}},
                    "memory": {{"resident_peak": 1, "cuda_allocated_peak": None}}}},

@@ -146,6 +146,7 @@ def configurations(
     from sdaug.bench.configurations import bench_configurations, every_lever, mission_configurations, table
     from sdaug.config import DEFAULT_MODEL, ModelSettings
     from sdaug.diffusion.components import WeightsError
+    from sdaug.diffusion.libraries import import_libraries
     from sdaug.measure.environment import environment
     from sdaug.packs import PackError, load_pack
     from sdaug.types import PhotoError
@@ -153,6 +154,7 @@ def configurations(
     source = open_photo(photo)
     model = ModelSettings(model_id=model_id or DEFAULT_MODEL, device=device)
     asked = mission_configurations() if which == "mission" else every_lever()
+    import_s = import_libraries()
     with tqdm(desc="configurations", unit="configuration", disable=None, leave=False) as bar:
 
         def advance(what: str, done: int, total: int) -> None:
@@ -170,6 +172,7 @@ def configurations(
             raise click.ClickException(f"{error.reason.value}: {error}; {hint}") from error
     if as_json:
         report = {"schema": "sdaug.bench.configurations/1", "images": images, "size": size, "model_id": model.model_id}
+        report |= {"import_s": import_s}
         rows_json = [row.report() for row in rows]
         click.echo(json.dumps(report | {"rows": rows_json, "environment": environment()}, indent=2))
         return

@@ -11,6 +11,7 @@ from sdaug.diffusion.budget import BudgetTooSmall, Fit, Levers, fit
 from sdaug.diffusion.components import WeightsError
 from sdaug.diffusion.descent import forget_frames, out_of_memory
 from sdaug.diffusion.generator import DiffusionGenerator
+from sdaug.diffusion.libraries import import_libraries
 from sdaug.diffusion.reading import find_tiny_vae
 from sdaug.diffusion.weights import beside_vae, locate
 from sdaug.levers import LeverSkipped
@@ -27,13 +28,15 @@ LOADING_STEPS = ("fp8_storage", "model_cpu_offload")
 class Obtained:
     """The diffusion generator, or why it cannot be had.
 
-    levers: what was asked for or, under a budget, chosen. load_s: seconds. fit: None without a budget. face_dim: the
+    levers: what was asked for or, under a budget, chosen. import_s, load_s: seconds that importing the libraries and,
+    after it, reading the weights took. fit: None without a budget. face_dim: the
     length of the face embeddings that there are for it.
     """
 
     generator: DiffusionGenerator | None = None
     unavailable: tuple[Reason, ...] = ()
     message: str = ""
+    import_s: float = 0.0
     load_s: float = 0.0
     levers: Levers = field(default_factory=dict)
     fit: Fit | None = None
@@ -54,6 +57,7 @@ def obtain(settings: RunSettings, face_dim: int | None = None, loaded: Obtained 
     what cannot be had is an error: `WeightsError`, `BudgetTooSmall`, or the one that said that memory ran out.
     Raises `LeverSkipped` for a lever that was asked for and does not apply.
     """
+    import_s = import_libraries()
     started = time.perf_counter()
     chosen = None
     if settings.budget_gb is not None:
@@ -69,7 +73,7 @@ def obtain(settings: RunSettings, face_dim: int | None = None, loaded: Obtained 
         # Weights that were missing stay missing while this lasts; for memory another call may find enough.
         lasting = loaded.unavailable and not settings.strict and Reason.WEIGHTS_MISSING in loaded.unavailable
         if same and (loaded.generator is not None or lasting):
-            return replace(loaded, fit=chosen, load_s=0.0)
+            return replace(loaded, fit=chosen, import_s=0.0, load_s=0.0)
         loaded.close()
     if chosen is not None and chosen.steps:
         log.warning("for a budget of %g GB: %s", settings.budget_gb, ", ".join(chosen.steps))
@@ -81,7 +85,7 @@ def obtain(settings: RunSettings, face_dim: int | None = None, loaded: Obtained 
         if settings.strict or not out_of_memory(error):
             raise
         return _unavailable(error, Reason.OUT_OF_MEMORY, settings, levers, face_dim, started)
-    found = Obtained(generator, (), "", time.perf_counter() - started, levers, chosen, face_dim)
+    found = Obtained(generator, (), "", import_s, time.perf_counter() - started, levers, chosen, face_dim)
     log.info(
         "diffusion on %s in %s, loaded in %.1f s", generator.facts["device"], generator.facts["dtype"], found.load_s
     )
@@ -140,7 +144,7 @@ def _unavailable(
     if settings.strict:
         raise error
     log.warning("no diffusion (%s), using the warp: %s", reason.value, error)
-    return Obtained(None, (reason,), str(error), time.perf_counter() - started, levers, face_dim=face_dim)
+    return Obtained(None, (reason,), str(error), load_s=time.perf_counter() - started, levers=levers, face_dim=face_dim)
 
 
 def _available(model: ModelSettings) -> set[str]:

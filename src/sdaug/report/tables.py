@@ -24,6 +24,7 @@ COLUMNS = (
     ("memory.resident_peak_bytes", "resident peak, GB"),
     ("memory.cuda_allocated_peak_bytes", "GPU tensors' peak, GB"),
     ("latency.first_call_s", "first call, s"),
+    ("latency.import_s", "import, s"),
     ("latency.load_s", "load, s"),
 )
 """(figure, heading) of the settings' table; a similarity is the pack's own recogniser's."""

@@ -116,12 +116,12 @@ def _sheet(angles: int, rng: np.random.Generator) -> Any:
 def _result(key: str, setting: str, person: int, steps: int, angles: int, rng: np.random.Generator) -> dict[str, Any]:
     """One finished cell."""
     return {
-        "schema": "sdaug.cell/3", "key": key, "setting": setting, "seed": 0, "status": "finished",
+        "schema": "sdaug.cell/4", "key": key, "setting": setting, "seed": 0, "status": "finished",
         "person": f"somebody{person}",
         "settings": {
             "backend": "diffusion", "levers": {}, "generation": {"num_inference_steps": steps, "num_angles": angles},
         },
-        "latency_s": {"load": 1.0, "first_call": 2.0, "call": [0.2 * steps + 0.01 * person]},
+        "latency_s": {"import": 0.0, "load": 1.0, "first_call": 2.0, "call": [0.2 * steps + 0.01 * person]},
         "record": {
             "angles": [_angle(index, 0.5 + 0.002 * steps + 0.005 * person, rng) for index in range(angles)],
             "memory": {"resident_peak": 10**9 + 10**7 * steps, "cuda_allocated_peak": None},

@@ -57,7 +57,7 @@ for call in calls:
     write_json(folder / "result.json", {
         "schema": "x", "key": call["key"], "setting": call["setting"], "person": call["person"], "seed": 0,
         "status": "finished", "settings": settings | {"generation": call["generation"]}, "device": "here",
-        "latency_s": {"load": 0.0, "first_call": took, "call": [took]},
+        "latency_s": {"import": 0.0, "load": 0.0, "first_call": took, "call": [took]},
         "record": {"angles": [angle], "pack": {"recognisers": ["dlib_resnet"], "files": {}}, "generator": {},
                    "environment": {"packages": {}},
                    "memory": {"resident_peak": 1, "cuda_allocated_peak": None}},

@@ -6,6 +6,7 @@ r"""The trained networks as a model folder in diffusers' layout, in float16, wit
 
 import argparse
 import json
+import shutil
 from pathlib import Path
 
 import torch
@@ -30,6 +31,8 @@ INDEX = {
 }
 """Read by diffusers' own `from_pretrained` too."""
 
+FACE_ID = "face_id.safetensors"
+
 MOST_BYTES = 12_000_000
 
 
@@ -38,6 +41,7 @@ def main() -> None:
     parser.add_argument("--vae", type=Path, required=True)
     parser.add_argument("--unet", type=Path, required=True)
     parser.add_argument("--tiny-vae", type=Path)
+    parser.add_argument("--face-id", type=Path, help="what train_face_id.py wrote")
     parser.add_argument("--pairs", type=Path, required=True, help="whose latents.pt says how the VAE's are scaled")
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
@@ -55,6 +59,8 @@ def main() -> None:
         network.half().save_pretrained(asked.out / name)
     new_scheduler().save_pretrained(asked.out / "scheduler")
     write_text(asked.out)
+    if asked.face_id:
+        shutil.copyfile(asked.face_id / FACE_ID, asked.out / FACE_ID)
     (asked.out / "model_index.json").write_text(json.dumps(INDEX, indent=2) + "\n")
     write_sums(asked.out)
     size = sum(path.stat().st_size for path in asked.out.rglob("*.safetensors"))

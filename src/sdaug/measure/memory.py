@@ -5,11 +5,13 @@ rest the processor's; where memory is unified (a Jetson), all of them count part
 """
 
 import ctypes
+import functools
 import gc
 import os
 import re
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -46,9 +48,13 @@ SAMPLED_PEAKS = {
 
 PERIOD_S = 0.02
 
+MOST_OF_THE_TIME = 0.005
+"""Of a processor's time, what reading may take: where it is slow it is done less often."""
+
 ROOT = Path("/")
 
 _NVMAP_CLIENT = re.compile(r"^\w+\s+\S+\s+(\d+)\s+(\d+)([KMG]?)\s*$")
+_MEMINFO = re.compile(r"^(MemAvailable|NvMapMemUsed):\s+(\d+) kB", re.MULTILINE)
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 
 
@@ -73,8 +79,9 @@ class Watched:
 
 @contextmanager
 def watch(root: Path = ROOT, period_s: float = PERIOD_S) -> Iterator[Watched]:
-    """Peaks of the block: PyTorch's own, exact; the values of `SAMPLED_PEAKS`, read every `period_s`; and
-    `system_taken_peak`, the furthest that MemAvailable fell below its value at the start, whoever took it.
+    """Peaks of the block: PyTorch's own, exact; the values of `SAMPLED_PEAKS`, read every `period_s` (less often where
+    that would take more than `MOST_OF_THE_TIME`); and `system_taken_peak`, the furthest that MemAvailable fell below
+    its value at the start, whoever took it.
 
     PyTorch's peaks start anew with the block. A peak of 0 is a measured one; a meter that is not here has None.
     """
@@ -95,8 +102,11 @@ def watch(root: Path = ROOT, period_s: float = PERIOD_S) -> Iterator[Watched]:
             least = available if least is None else min(least, available)
 
     def sample_on() -> None:
-        while not over.wait(period_s):
+        pause = period_s
+        while not over.wait(pause):
+            began = time.thread_time()
             sample()
+            pause = max(period_s, (time.thread_time() - began) / MOST_OF_THE_TIME)
 
     thread = threading.Thread(target=sample_on, name="sdaug-memory", daemon=True)
     watched = Watched()
@@ -165,7 +175,7 @@ def _glibc(function: str) -> Any:
 def _sampled(root: Path) -> dict[str, int | None]:
     meminfo = _meminfo(root)
     return {
-        "resident": psutil.Process(os.getpid()).memory_info().rss,
+        "resident": _process(os.getpid()).memory_info().rss,
         "system_available": meminfo.get("MemAvailable"),
         "gpu_used": _gpu_used(),
         "gpu_process": _gpu_process(),
@@ -174,14 +184,18 @@ def _sampled(root: Path) -> dict[str, int | None]:
     }
 
 
+@functools.lru_cache(maxsize=1)
+def _process(number: int) -> psutil.Process:
+    return psutil.Process(number)
+
+
 def _meminfo(root: Path) -> dict[str, int]:
-    """/proc/meminfo's lines that are in kB, in bytes; nothing where there is no such file."""
+    """Of /proc/meminfo what is read here, in bytes; nothing where there is no such file."""
     try:
-        lines = (root / "proc/meminfo").read_text(encoding="ascii").splitlines()
+        text = (root / "proc/meminfo").read_text(encoding="ascii")
     except FileNotFoundError:
         return {}
-    found = (re.match(r"(\w+):\s+(\d+) kB", line) for line in lines)
-    return {line[1]: int(line[2]) * 1024 for line in found if line}
+    return {name: int(kilobytes) * 1024 for name, kilobytes in _MEMINFO.findall(text)}
 
 
 def _nvmap_process(root: Path) -> int | None:

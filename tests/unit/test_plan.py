@@ -316,3 +316,10 @@ def test_peers_are_what_diffusers_does_without_us(orin, planned):
     assert 0.4 < peers["diffusers, LCM LoRA, 4 steps"].ratio(report.recommended) < 0.8
     assert twenty.ratio(None) is None and "of it" in text(report)
     assert [peer["name"] for peer in report.json()["peers"]] == list(peers)
+
+
+def test_the_small_random_model_is_not_planned_as_if_it_were_sd15(orin):
+    small, full = (Asked(name, settings(HALF, {"model_id": name})) for name in ("random", "random-sd15"))
+    left_out, planned = plan(orin, [small, full], 8.0)
+    assert left_out.one is None and "random-sd15" in (left_out.skipped or "")
+    assert planned.skipped is None and planned.one is not None

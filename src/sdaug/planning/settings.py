@@ -53,7 +53,9 @@ class Calls:
 
 def calls_of(settings: RunSettings, machine: Machine, angles: int = FIVE) -> Calls:
     """What `settings` run on `machine`. angles: of the longer call. Raises `LeverSkipped` for a lever that cannot apply
-    there."""
+    there, `ValueError` for the small random model, whose size nobody asks about."""
+    if settings.model.model_id == "random":
+        raise ValueError("the small random model is not modelled; 'random-sd15' has SD1.5's size")
     levers = {name: plugins.load("sdaug.levers", name, options) for name, options in settings.levers.items()}
     check_together(levers)
     _check_machine(levers, machine)

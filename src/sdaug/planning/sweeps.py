@@ -111,8 +111,6 @@ def forecast(
         try:
             if first.settings.backend != "diffusion":
                 raise ValueError(f"backend {first.settings.backend!r} runs no diffusion")
-            if first.settings.model.model_id == "random":  # which a plan counts as if it were SD1.5
-                raise ValueError("the small random model is not modelled")
             seconds, peak = _expected(first, _machine(first.settings.model.device, device))
             found.append(Expected(name, 1 + len(rest), seconds.times(1 + repeats), peak))
         except (LeverSkipped, ValueError) as error:

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import torch
 from networks import UNSCALED
+from training import reduced
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def _encoded(vae: Any, names: list[Path], part: str, batch: int = 4) -> torch.Te
     for i in range(0, len(names), batch):
         images = np.stack([cv2.imread(f"{name}_{part}.png")[..., ::-1] for name in names[i : i + batch]])
         pixels = torch.from_numpy(images.astype(np.float32) / 127.5 - 1).permute(0, 3, 1, 2)
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        with torch.inference_mode(), reduced():
             made.append(vae.encode(pixels).latent_dist.mean.float())
         if i % 100 == 0:
             print(f"{part}: {i} of {len(names)} encoded", flush=True)

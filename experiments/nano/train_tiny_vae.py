@@ -13,7 +13,7 @@ import torch
 from networks import new_tiny_vae, new_vae
 from pictures import Crops, colour, differences
 from prepare import PEOPLE
-from training import Training, begun, trained
+from training import Training, begun, reduced, trained
 
 
 def main() -> None:
@@ -37,7 +37,7 @@ def main() -> None:
 
     def step(number: int, _: torch.Generator) -> dict[str, torch.Tensor]:
         pictures = crops.draw(asked.batch, asked.side, np.random.default_rng([asked.seed, number]))
-        with torch.autocast("cpu", torch.bfloat16):
+        with reduced():
             with torch.no_grad():
                 latents = vae.encode(pictures).latent_dist.mean * factor
             made = tiny.decode(latents, return_dict=False)[0].float()

@@ -16,7 +16,7 @@ import torch
 from latents import Latents, read_latents
 from networks import new_controlnet, new_scheduler, new_unet, new_vae
 from text import read_prompts, write_text
-from training import Training, begun, trained
+from training import Training, begun, reduced, trained
 
 NEGATIVE = 0.1
 """Of the pictures, those shown with the negative prompt: their truth is the source, its crude holes included."""
@@ -90,7 +90,7 @@ class Steps:
         prompts = self.prompts[negative.long()]
         told = self.identity(chosen, generator) if self.identity else None
         found, hints = (part.contiguous(memory_format=torch.channels_last) for part in (found, hints))
-        with torch.autocast("cpu", torch.bfloat16):
+        with reduced():
             down, middle = self.controlnet(found, timesteps, prompts, hints, return_dict=False)
             predicted = self.unet(
                 found,

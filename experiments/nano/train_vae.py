@@ -12,7 +12,7 @@ import torch
 from networks import new_vae
 from pictures import Crops, colour, differences
 from prepare import PEOPLE
-from training import Training, begun
+from training import Training, begun, reduced
 
 
 def losses(
@@ -21,7 +21,7 @@ def losses(
     """crops: (B, 3, S, S) float32 -1..1. Error at four scales, of edges and of colour; a little Kullback-Leibler
     divergence. disturbed: noise added to the latents, as a share of their spread: what comes from a UNet is never quite
     right, and the decoder has to bear it."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with reduced():
         spread = vae.encode(crops).latent_dist
         noise = torch.randn(spread.mean.shape, generator=generator)
         size = spread.std + disturbed * spread.mean.detach().std()

@@ -13,8 +13,8 @@ class Precision(AbstractLever):
 
     Trades accuracy for memory and speed: a 16-bit format halves the weights and, on a GPU, more than halves the time.
     float16 keeps 11 significant bits but overflows at 65504; bfloat16 keeps 8 and float32's range. On a CPU both work
-    and save memory, but a format that the CPU has no arithmetic for takes ten to a hundred times as long; a warning says
-    so.
+    and save memory, but a format that the CPU has no arithmetic for takes ten to a hundred times as long, with a
+    warning.
     """
 
     stage: ClassVar[Stage] = "weights"

@@ -12,7 +12,7 @@ from sdaug.costmodel.memory import weight_bytes
 from sdaug.diffusion.generator import Job
 from sdaug.diffusion.load import assemble, load_generator
 from sdaug.diffusion.random_model import random_components
-from sdaug.levers import LeverSkipped, Pipeline, model_cpu_offload, sequential_cpu_offload, torch_compile
+from sdaug.levers import LeverSkipped, Pipeline, model_cpu_offload, precision, sequential_cpu_offload, torch_compile
 from sdaug.levers.cuda_graphs import Captured
 from sdaug.plugins import load
 from sdaug.types import Pose, View
@@ -95,6 +95,25 @@ def test_attention_slicing_is_skipped_where_it_would_drop_the_face(pipeline):
 def test_attention_slicing_says_how_many_heads_there_are(pipeline):
     with pytest.raises(LeverSkipped, match="slice_size 64 is more than the 4 heads"):
         load("sdaug.levers", "attention_slicing", {"slice_size": 64}).apply(pipeline)
+
+
+@pytest.mark.parametrize(("dtype", "known", "warned"), [
+    ("bfloat16", False, True), ("bfloat16", True, False), ("float32", False, False),
+])  # fmt: skip
+def test_a_format_that_the_processor_cannot_compute_in_is_warned_of(
+    pipeline, monkeypatch, caplog, dtype, known, warned
+):
+    monkeypatch.setattr(precision, "_has_arithmetic", lambda _: known)
+    precision.Precision(dtype=dtype).apply(pipeline)
+    assert (f"no {dtype} arithmetic" in caplog.text) == warned
+    assert pipeline.unet.dtype == getattr(torch, dtype)
+
+
+def test_whether_a_processor_computes_in_a_format_is_known_here():
+    assert precision._has_arithmetic("bfloat16") in (True, False) and precision._has_arithmetic("float16") in (
+        True,
+        False,
+    )
 
 
 def test_prompts_of_the_random_model_are_not_cached():

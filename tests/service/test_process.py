@@ -20,7 +20,8 @@ def server(tmp_path_factory):
 def test_a_crowd_is_enrolled_once_each(server):
     found = crowd(server, clients=6, seconds=3).facts()
     assert found["passed"], found
-    assert found["enrolled"] >= 6 and found["told_to_wait"] == {}
+    assert found["enrolled"] >= 6 and found["told_to_wait"] == {} and found["answered_s"]["p99"] > 0
+    assert {"seconds", "machine", "commit", "date"}.isdisjoint(found), "what the result file says of every part"
 
 
 @pytest.mark.slow

@@ -77,7 +77,7 @@ class Load:
         return {
             "passed": not self.problems and bool(self.enrolled),
             "enrolled": len(self.enrolled),
-            "seconds": spread(self.times),
+            "answered_s": spread(self.times),
             "told_to_wait": dict(self.told_to_wait),
             "problems": self.problems[:20],
         }
@@ -127,7 +127,7 @@ def enrol_crowd(clients: int, seconds: float, **limits: float) -> dict[str, Any]
             enrol_at_last(client, photo(), 0)  # warm
             client.delete(f"/api/persons/{all_persons(client)[0]['person_id']}")
         before = load_now()
-        return {"clients": clients, "for_s": seconds, "machine": before} | crowd(server, clients, seconds).facts()
+        return {"clients": clients, "for_s": seconds, "load_before": before} | crowd(server, clients, seconds).facts()
 
 
 def answer_times(enrolments: int, statuses: int) -> dict[str, Any]:
@@ -149,7 +149,7 @@ def answer_times(enrolments: int, statuses: int) -> dict[str, Any]:
                         raise RuntimeError(f"an enrolment was answered {told(answer)}")
                 found[name] = spread(times) | {"limit": LIMITS_S[name]}
             found["status during a generation"] = _status_times(client, statuses) | {"limit": STATUS_P99_S}
-    return judged(found) | {"machine": before, "after": load_now(), **found}
+    return judged(found) | {"load_before": before, "load_after": load_now(), **found}
 
 
 def judged(found: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,9 +20,11 @@ from sdaug.costmodel.parts import count_part
 from sdaug.costmodel.predict import predict
 from sdaug.costmodel.processor import Processor, Rate, check_rates, read_processor, seconds
 from sdaug.costmodel.work import KINDS, Op, Work
-from sdaug.planning.machine import machine_named
+from sdaug.planning.machine import half_format, machine_named
+from sdaug.planning.plan import plan
+from sdaug.planning.report import make_report
 from sdaug.planning.settings import calls_of
-from sdaug.planning.standard import local_settings
+from sdaug.planning.standard import local_settings, standard_settings
 
 
 @pytest.fixture
@@ -235,3 +238,21 @@ def test_the_command_wants_a_calibration_and_something_to_run(sdaug, processor, 
     assert missing.code == 2 and "was not calibrated" in missing.err
     nothing = sdaug("bench", "predict", "--device", "orin-agx-64", "--no-parts", "--no-wholes")
     assert nothing.code == 2 and "leave nothing to run" in nothing.err
+
+
+def test_a_processor_without_16_bit_arithmetic_is_planned_in_float32(processor):
+    modern = replace(processor, rates=dict(processor.rates) | {"bfloat16": processor.rates["float32"]})
+    assert (half_format(modern), half_format(processor)) == ("bfloat16", "float32")
+    planned = plan(processor, standard_settings("float32"), 8.0)
+    report = make_report(processor, planned, 8.0, None, "float32").json()
+    assert report["recommended"] is not None
+    assert {one["dtype"] for one in report["settings"] if one["skipped"] is None} == {"float32"}
+
+
+def test_only_formats_that_the_processor_computes_in_are_timed(monkeypatch):
+    asked = []
+    monkeypatch.setattr(calibration, "has_arithmetic", lambda dtype: dtype == "float32")
+    monkeypatch.setattr(calibration, "operators", lambda dtype: asked.append(dtype) or [])
+    with pytest.raises((ValueError, IndexError)):
+        calibration.calibrate()
+    assert set(asked) == {"float32"}

@@ -13,6 +13,7 @@ import psutil
 from sdaug.costmodel.operators import Operator, operators
 from sdaug.costmodel.processor import Processor, Rate, check_rates, fresh_bytes, read_processor
 from sdaug.costmodel.work import Kind, Op
+from sdaug.measure.arithmetic import has_arithmetic
 from sdaug.measure.cache import cache_folder
 from sdaug.measure.clock import quiet_clock
 from sdaug.measure.environment import device_class
@@ -47,13 +48,16 @@ class Timed:
     seconds: float
 
 
-def calibrate(progress: Progress = lambda what, done, total: None, dtypes: Sequence[str] = DTYPES) -> Processor:
+def calibrate(progress: Progress = lambda what, done, total: None, dtypes: Sequence[str] | None = None) -> Processor:
     """This computer's processor, its operators timed now with as many threads as PyTorch uses.
+
+    dtypes: by default those of `DTYPES` that it has arithmetic for; nobody waits for the others.
 
     The shortest of several calls counts: whatever else runs makes a call longer and never shorter.
     """
     import torch
 
+    dtypes = [dtype for dtype in DTYPES if has_arithmetic(dtype)] if dtypes is None else dtypes
     counts = {dtype: sum(1 for _ in operators(dtype)) for dtype in dtypes}
     total, done = ROUNDS * sum(counts.values()), 0
     best: dict[tuple[str, str], Timed] = {}

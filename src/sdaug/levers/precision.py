@@ -4,6 +4,7 @@ import logging
 from typing import ClassVar, Literal
 
 from sdaug.levers import AbstractLever, Answer, Change, LeverSkipped, Pipeline, Quantity, Stage
+from sdaug.measure.arithmetic import has_arithmetic
 
 log = logging.getLogger("sdaug.levers")
 
@@ -34,18 +35,10 @@ class Precision(AbstractLever):
         on_gpu = pipeline.device.type == "cuda"
         if self.dtype == "bfloat16" and on_gpu and torch.cuda.get_device_capability(pipeline.device) < (8, 0):
             raise LeverSkipped("bfloat16 needs a GPU of compute capability 8.0 or newer")
-        if not on_gpu and self.dtype != "float32" and not _has_arithmetic(self.dtype):
+        if not on_gpu and not has_arithmetic(self.dtype):
             log.warning("this processor has no %s arithmetic: many times slower than float32", self.dtype)
         pipeline.dtype = getattr(torch, self.dtype)
         for network in pipeline.networks.values():
             if isinstance(network, torch.nn.Module):  # an engine's number format is its graph's
                 # torch's own `to`: diffusers' warns about an empty list of modules that should stay in float32.
                 torch.nn.Module.to(network, dtype=pipeline.dtype)
-
-
-def _has_arithmetic(dtype: str) -> bool:
-    """Whether oneDNN, which PyTorch computes with on a CPU, has kernels for `dtype` on this one."""
-    import torch
-
-    known = {"bfloat16": "_is_mkldnn_bf16_supported", "float16": "_is_mkldnn_fp16_supported"}
-    return bool(getattr(torch.ops.mkldnn, known[dtype])())

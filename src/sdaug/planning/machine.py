@@ -1,6 +1,7 @@
 """The machine that a plan is for, by name: a device of the data files, or this computer's own processor."""
 
 from sdaug.costmodel.device import Device, load_device
+from sdaug.costmodel.parts import Dtype
 from sdaug.costmodel.predict import Machine
 from sdaug.planning.plan import BUDGET_GB
 
@@ -18,9 +19,11 @@ def machine_named(name: str) -> Machine:
     return load_device(name)
 
 
-def half_format(machine: Machine) -> str:
-    """The 16-bit format to plan with: processors have arithmetic for bfloat16 rather than float16."""
-    return "float16" if isinstance(machine, Device) else "bfloat16"
+def half_format(machine: Machine) -> Dtype:
+    """The smallest format to plan with: a processor has arithmetic for bfloat16 rather than float16, if for either."""
+    if isinstance(machine, Device):
+        return "float16"
+    return "bfloat16" if "bfloat16" in machine.rates else "float32"
 
 
 def default_budget_gb(machine: Machine) -> float:

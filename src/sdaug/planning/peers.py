@@ -29,17 +29,16 @@ class Peer:
         return {"name": self.name, "five_angles_s": interval_json(self.five), "ratio": self.ratio(ours)}
 
 
-def predicted_peers(machine: Machine, half: str) -> tuple[Peer, ...]:
+def predicted_peers(machine: Machine, half: Dtype) -> tuple[Peer, ...]:
     """With guidance and ControlNet on every step, its hint made anew each time, two prompts encoded at each call."""
-    dtype: Dtype = "float16" if half == "float16" else "bfloat16"
 
     def call(steps: int) -> Call:
         return Call(
             images=FIVE, unet_guided=steps, controlnet_guided=steps, hint="every", source=False, prompts=2 * FIVE,
-            dtype=dtype,
+            dtype=half,
         )  # fmt: skip
 
-    lcm = Call(images=FIVE, unet=4, controlnet=4, hint="every", source=False, prompts=FIVE, dtype=dtype)
+    lcm = Call(images=FIVE, unet=4, controlnet=4, hint="every", source=False, prompts=FIVE, dtype=half)
     calls = {
         "diffusers, 50 steps": call(50),
         "diffusers, 20 steps": call(20),

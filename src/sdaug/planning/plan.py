@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from sdaug.costmodel.call import Call
+from sdaug.costmodel.parts import Dtype
 from sdaug.costmodel.predict import Machine, Prediction, interval_json, predict
 from sdaug.diffusion.budget import counted
 from sdaug.levers import LeverSkipped
@@ -83,10 +84,9 @@ def plan(
     return _with_front(found)
 
 
-def full_quality(machine: Machine, half: str) -> Prediction:
-    """The mission's 20 steps with guidance and ControlNet on all of them, one image, in the machine's 16-bit format."""
-    dtype = "float16" if half == "float16" else "bfloat16"
-    return predict(Call(images=1, unet_guided=20, controlnet_guided=20, dtype=dtype), machine)
+def full_quality(machine: Machine, half: Dtype) -> Prediction:
+    """The mission's 20 steps with guidance and ControlNet on all of them, one image. half: the machine's format."""
+    return predict(Call(images=1, unet_guided=20, controlnet_guided=20, dtype=half), machine)
 
 
 def _planned(machine: Machine, asked: Asked, budget_gb: float) -> Planned:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sdaug.costmodel.device import Device
-from sdaug.costmodel.parts import PartName, count_part
+from sdaug.costmodel.parts import Dtype, PartName, count_part
 from sdaug.costmodel.predict import Machine, Prediction, interval_json
 from sdaug.planning.peers import Peer, predicted_peers
 from sdaug.planning.plan import Planned, full_quality
@@ -80,7 +80,7 @@ class Report:
 
 
 def make_report(
-    machine: Machine, planned: Sequence[Planned], budget_gb: float, target_s: float | None, half: str
+    machine: Machine, planned: Sequence[Planned], budget_gb: float, target_s: float | None, half: Dtype
 ) -> Report:
     """The report of a plan. half: the machine's 16-bit format."""
     chosen = recommend(planned, budget_gb, target_s)

@@ -126,7 +126,8 @@ class GenerativeAugmentor:
             turned_from = set_stage(photo, source, self.pack.mesh)
         timings["stage_s"] = time.perf_counter() - before
 
-        turned = [_turned(turned_from, pose) for pose in ANGLES[: generation.num_angles]]
+        count = 0 if self.settings.backend == "none" else generation.num_angles
+        turned = [_turned(turned_from, pose) for pose in ANGLES[:count]]
         own = gate.reference[self.pack.recognisers[0].name]
         diffuse = self._batches(diffusion, [view for view, _ in turned], generation, own)
         unavailable = () if diffusion is None else diffusion.unavailable

@@ -214,10 +214,11 @@ def _write(task: Enrolment, status: str, **what: Any) -> None:
 
 
 def _weights(settings: RunSettings) -> str:
-    """The digest of what is loaded, "" for a warp, and where weights are missing and the warp stands in."""
+    """The digest of what is loaded; "" where no diffusion is asked for, and where the warp stands in for missing
+    weights."""
     from sdaug.diffusion.components import WeightsMissing
 
-    if settings.backend == "warp":
+    if settings.backend != "diffusion":
         return ""
     try:
         return weights_digest(settings.model)

@@ -54,7 +54,10 @@ FIGURES = (
     "raw.accepted", "final.accepted", "angles", "final.pose_error_deg_median",
 )  # fmt: skip
 OF_A_RECOGNISER = ("raw.similarity", "final.similarity", "final.share_above_0.8")
-"""What `metrics` tells, the latter with a recogniser's name behind."""
+"""What `metrics` tells of every cell, the latter with a recogniser's name behind."""
+
+OF_A_DEVICE = ("latency.", "stage.", "energy.")
+"""What figures begin with that say nothing of another device."""
 
 
 def metrics(result: Mapping[str, Any]) -> dict[str, float | None]:
@@ -71,8 +74,9 @@ def metrics(result: Mapping[str, Any]) -> dict[str, float | None]:
         "latency.first_call_s": latency["first_call"],
         "latency.call_p50_s": call,
         "latency.per_angle_p50_s": None if call is None else call / len(angles),
-        "memory.resident_peak_bytes": memory["resident_peak"],
-        "memory.cuda_allocated_peak_bytes": memory["cuda_allocated_peak"],
+        **{f"memory.{meter}_bytes": value for meter, value in memory.items()},
+        **{f"stage.{name}_s": of["total_s"] for name, of in result["record"].get("stages", {}).items()},
+        "energy.calls_j": result.get("energy_j"),
         "raw.accepted": float(sum(raw is not None and raw["accepted"] for raw in raws)),
         "final.accepted": float(sum(angle["accepted"] for angle in angles)),
         "angles": float(len(angles)),
@@ -134,17 +138,29 @@ def by_setting(results: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[s
     return found
 
 
-def setting_metrics(results: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+def main_device(results: Sequence[Mapping[str, Any]]) -> str | None:
+    """The device that ran most of the finished cells: where there are several, only its times are compared."""
+    devices = Counter(str(cell.get("device")) for cell in results if cell["status"] == "finished")
+    return max(devices, key=lambda name: devices[name], default=None)
+
+
+def setting_metrics(results: Sequence[Mapping[str, Any]], device: str | None = None) -> dict[str, float | None]:
     """The figures of one setting over its finished cells, named as `metrics` names a cell's.
 
-    Counts are summed, of memory the most is taken, of latencies and pose errors the median; of all else the mean over
-    people of each one's own mean, so that a person with more seeds counts no more. {} without a finished cell.
+    Counts are summed, of memory the most is taken, of times, energy and pose errors the median; of all else the mean
+    over people of each one's own mean, so that a person with more seeds counts no more. {} without a finished cell.
+    device: whose times count, None for the one that ran most of these cells; a time that it has none of is None.
     """
     finished = [result for result in results if result["status"] == "finished"]
-    rows = [(result["person"], metrics(result)) for result in finished]
+    block = device or main_device(finished)
+    rows = [(result["person"], str(result.get("device")), metrics(result)) for result in finished]
     figures: dict[str, float | None] = {}
-    for name in rows[0][1] if rows else ():
-        known = [(person, row[name]) for person, row in rows if row[name] is not None]
+    for name in dict.fromkeys(name for _, _, row in rows for name in row):
+        known = [
+            (person, row[name])
+            for person, where, row in rows
+            if row.get(name) is not None and (where == block or not name.startswith(OF_A_DEVICE))
+        ]
         figures[name] = _over_cells(name)(known) if known else None
     return figures
 
@@ -154,7 +170,7 @@ def _over_cells(name: str) -> Callable[[list[tuple[str, Any]]], float]:
         return lambda known: float(sum(value for _, value in known))
     if name.startswith("memory."):
         return lambda known: float(max(value for _, value in known))
-    if name.startswith("latency.") or name.endswith("_median"):
+    if name.startswith(OF_A_DEVICE) or name.endswith("_median"):
         return lambda known: float(np.median([value for _, value in known]))
     return mean_over_people
 
@@ -168,15 +184,15 @@ def mean_over_people(known: Sequence[tuple[str, float]]) -> float:
 
 
 def table(results: Sequence[Mapping[str, Any]], varied: Mapping[str, Mapping[str, Any]]) -> "pd.DataFrame":
-    """One row a setting: what it varies, how many of its cells ended how, its figures."""
+    """One row a setting: what it varies, how many of its cells ended how, its figures; times of `main_device` alone."""
     import pandas as pd
 
-    rows = []
+    rows, device = [], main_device(results)
     for key, cells in by_setting(results).items():
         statuses = [cell["status"] for cell in cells]
         row: dict[str, Any] = {"key": key, "cells": len(cells)}
         row |= {status: statuses.count(status) for status in ("finished", "failed", "skipped")}
-        rows.append(row | {name: str(value) for name, value in varied[key].items()} | setting_metrics(cells))
+        rows.append(row | {name: str(value) for name, value in varied[key].items()} | setting_metrics(cells, device))
     return pd.DataFrame(rows)
 
 
@@ -195,8 +211,8 @@ def choose(
     passed = "surely kept 99 % of the baseline's quality"
     if keeps_quality is None:
         passed = "had their raw output accepted at every angle"
-    devices = Counter(str(cell.get("device")) for cell in results if cell["status"] == "finished")
-    block = max(devices, key=lambda name: devices[name], default=None)
+    devices = {str(cell.get("device")) for cell in results if cell["status"] == "finished"}
+    block = main_device(results)
     whole = {key: cells for key, cells in by_setting(results).items() if all(c["status"] == "finished" for c in cells)}
     passing = []
     for key, cells in whole.items():

@@ -25,7 +25,7 @@ last by many, the second by two); not looked up on the hub itself."""
 NANO = "sdaug-nano"
 """The small trained model that comes with this package."""
 
-Backend = Literal["diffusion", "warp"]
+Backend = Literal["diffusion", "warp", "none"]
 ControlKind = Literal["mediapipe_face", "openpose"]
 SchedulerName = Literal["ddim", "ddim_trailing", "euler", "dpmsolver++", "lcm", "tcd"]
 
@@ -213,6 +213,7 @@ _PACKS_OF = {"arcface": "an insightface pack, for example buffalo_l", "dlib_resn
 class RunSettings(Config):
     """One setting of the whole product: what a sweep's cell is, and what `generate` is asked for.
 
+    backend: what makes the views; "none" makes none, and a bundle holds the photo alone.
     budget_gb: GB of 10^9 bytes that diffusion's tensors may take together, as counted before loading; what does not fit
     is given up in the order of the resource ladder. None is no budget. strict: no rung but the one that is asked for.
     """

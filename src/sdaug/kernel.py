@@ -54,6 +54,7 @@ def run_kernel(task: Kernel) -> Kernel:
         executed = _numbered(task.executed, attempt)
         error, died = _execute(task, left, executed)
         before, left = left, [call for call in left if not (out / call["key"] / RESULT).is_file()]
+        _name_notebook(out, [call for call in before if call not in left], Path(executed).name)
         if not left:
             break
         barren = barren + 1 if len(left) == len(before) else 0
@@ -68,6 +69,14 @@ def run_kernel(task: Kernel) -> Kernel:
         for setting in task.settings_of:
             log_setting_early(task.parent, setting, out.parent)
     return task
+
+
+def _name_notebook(out: Path, calls: Sequence[Mapping[str, Any]], executed: str) -> None:
+    """Writes into the results of those calls that failed which executed notebook shows it."""
+    for call in calls:
+        result = json.loads((out / call["key"] / RESULT).read_text(encoding="utf-8"))
+        if result["status"] == "failed" and "notebook" not in result:
+            write_result(out / call["key"], result | {"notebook": executed})
 
 
 def give_up(task: Kernel, why: str) -> None:

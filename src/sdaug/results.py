@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sdaug.cells import named
-from sdaug.compare import Choice, by_setting, cell_rows, peak_bytes, raw_outcome, setting_metrics, table
+from sdaug.compare import Choice, by_setting, cell_rows, main_device, peak_bytes, raw_outcome, setting_metrics, table
 from sdaug.evidence import Evidence, evidence
 from sdaug.statistics.front import pareto_front
 
@@ -30,6 +30,11 @@ class Sweep:
     varied: dict[str, dict[str, Any]]
     choice: Choice
     table: "pd.DataFrame"
+
+    @cached_property
+    def device(self) -> str | None:
+        """The device whose times are compared; None without a finished cell."""
+        return main_device(self.results)
 
     @property
     def finished_keys(self) -> list[str]:
@@ -88,7 +93,7 @@ class Sweep:
     def front(self) -> list[str]:
         """The settings that no other is better than in time, memory and raw similarity at once."""
         keys, of = self.finished_keys, by_setting(self.results)
-        figures = [setting_metrics(of[key]) for key in keys]
+        figures = [setting_metrics(of[key], self.device) for key in keys]
         small = [(row["latency.per_angle_p50_s"], peak_bytes(row)) for row in figures]
         large = [(row[f"raw.similarity.{self.recogniser}"],) for row in figures]
         front = pareto_front(np.array(small, float).reshape(-1, 2), np.array(large, float).reshape(-1, 1))

@@ -161,11 +161,14 @@ def _kernel(
 
 
 def finish(experiment: Experiment, outcome: Outcome, out: Path, root: Path, tracking_uri: str | None = None) -> Choice:
-    """Chooses a setting, writes `out/chosen.json`, runs the comparing notebook and mirrors everything into MLflow.
+    """Chooses a setting, writes `out/chosen.json`, mirrors everything into MLflow and runs the comparing notebook.
 
-    root: the folder that holds `mlruns/`. A sweep that was finished before is not compared or logged again.
+    root: the folder that holds `mlruns/`. A sweep that was finished before is not compared or logged again, unless it
+    is now judged otherwise. Where no setting passes, the settings written make no views.
     """
-    summary = {"results": hashlib.sha256(json.dumps(outcome.results, sort_keys=True).encode()).hexdigest()}
+    asked = [baseline_key(experiment, outcome.cells), experiment.budget_gb, experiment.log_images, tracking_uri]
+    content = json.dumps([outcome.results, asked], sort_keys=True)
+    summary = {"results": hashlib.sha256(content.encode()).hexdigest()}
     done, noted = out / "finished.json", out / "chosen.json"
     if done.is_file() and json.loads(done.read_text(encoding="utf-8")) == summary:
         chosen = json.loads(noted.read_text(encoding="utf-8"))
@@ -175,11 +178,19 @@ def finish(experiment: Experiment, outcome: Outcome, out: Path, root: Path, trac
     choice = choose(outcome.results, keeps, experiment.budget_gb)
     if found.no_claim:
         choice = replace(choice, why=f"{choice.why}; of people at large {found.no_claim.why}")
-    settings = None if choice.key is None else by_setting(outcome.results)[choice.key][0]["settings"]
-    write_json(noted, {"key": choice.key, "why": choice.why, "settings": settings})
-    execute(COMPARE, str(out / "compare.ipynb"), {"results": str(out.resolve()), "show_images": experiment.log_images})
+    write_json(noted, {"key": choice.key, "why": choice.why, "settings": _enrolled_with(choice, outcome)})
     from sdaug.tracking import log_sweep
 
     log_sweep(root, out, outcome.results, choice, tracking_uri)
+    if any(result["status"] == "finished" for result in outcome.results):
+        shown = {"results": str(out.resolve()), "show_images": experiment.log_images}
+        execute(COMPARE, str(out / "compare.ipynb"), shown)
     write_json(done, summary)
     return choice
+
+
+def _enrolled_with(choice: Choice, outcome: Outcome) -> dict[str, Any]:
+    """The chosen settings, JSON-able; where there are none, those that enrol the photo alone, by the same face pack."""
+    if choice.key is not None:
+        return by_setting(outcome.results)[choice.key][0]["settings"]
+    return {"backend": "none", "pack": outcome.cells[0].settings.pack}

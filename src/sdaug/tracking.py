@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -69,12 +69,14 @@ def check_store(uri: str) -> None:
 
 @dataclass(frozen=True)
 class Parent:
-    """The run of a whole sweep: plain values, so that whichever machine finishes a setting can log it there."""
+    """The run of a whole sweep: plain values, so that whichever machine finishes a setting can log it there. git: tags
+    of the checkout that the sweep was started from."""
 
     uri: str
     experiment_id: str
     run: str
     shown: Shown
+    git: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -95,16 +97,16 @@ def open_parent(root: Path, name: str, cells: Sequence[str], shown: Shown, uri: 
     """
     client, uri = _client(root, uri), uri or store_uri(root)
     experiment_id = _experiment_id(client, root, uri, name)
-    digest = _digest(sorted(cells))
+    digest, git = _digest(sorted(cells)), git_tags(root)
     waiting = client.search_runs(
         [experiment_id], f"tags.`{CELLS_TAG}` = '{digest}' and attributes.status != 'FINISHED'"
     )
     if not waiting:
-        run = _born(client, experiment_id, name, {CELLS_TAG: digest} | git_tags(root))
-        return Parent(uri, experiment_id, run, shown)
+        run = _born(client, experiment_id, name, {CELLS_TAG: digest} | git)
+        return Parent(uri, experiment_id, run, shown, git)
     run = waiting[0].info.run_id
     client.set_terminated(run, "KILLED")  # it may have been killed while it was born
-    return Parent(uri, experiment_id, run, shown)
+    return Parent(uri, experiment_id, run, shown, git)
 
 
 def log_sweep(
@@ -121,7 +123,8 @@ def log_sweep(
     index = json.loads((out / "sweep.json").read_text(encoding="utf-8"))
     name = index["experiment"]["experiment"]
     experiment_id = _experiment_id(client, root, uri, name)
-    digest = _digest(list(results))
+    judged = index["baseline"], index["experiment"].get("budget_gb"), index["experiment"]["log_images"], choice.key
+    digest = _digest([list(results), judged])
     for run in client.search_runs(
         [experiment_id], f"tags.`{SWEEP_TAG}` = '{digest}' and attributes.status = 'FINISHED'"
     ):
@@ -157,7 +160,7 @@ def log_setting(parent: Parent, setting: Setting, out: Path) -> str:
         run = found[0].info.run_id
         client.set_terminated(run, "KILLED")
     else:
-        tags = {PARENT_TAG: parent.run, SETTING_TAG: setting.key}
+        tags = {PARENT_TAG: parent.run, SETTING_TAG: setting.key} | parent.git
         run = _born(client, parent.experiment_id, named(setting.varied), tags)
     _log_figures(client, run, cells, parent.shown)
     notebooks = sorted((out / "notebooks").glob(f"{setting.load}*.ipynb"))
@@ -243,6 +246,7 @@ def _log_figures(client: Any, run: str, cells: Sequence[Mapping[str, Any]], show
     client.log_dict(run, _split(shown.anywhere([row for cell in cells for row in cell_rows(cell)])), TABLE)
     client.set_tag(run, "mlflow.loggedArtifacts", json.dumps([{"path": TABLE, "type": "table"}]))
     client.log_dict(run, settings, "settings.json")
+    client.log_dict(run, shown.anywhere(list(cells)), "results.json")
 
 
 def _whole(cells: Sequence[Mapping[str, Any]]) -> bool:
@@ -266,15 +270,20 @@ def _facts(finished: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Machines, versions and weights of the finished cells, as tags; none without one."""
     if not finished:
         return {}
-    record = finished[0]["record"]
-    model = record["generator"].get("model", {})
-    devices = dict.fromkeys(str(cell["device"]) for cell in finished)
+    records = [cell["record"] for cell in finished]
     return {
-        "sdaug.device": "; ".join(devices),
-        "sdaug.packages": json.dumps(record["environment"]["packages"]),
-        "sdaug.weights": json.dumps(model.get("sha256", {})),
-        "sdaug.pack": json.dumps(record["pack"]["files"]),
+        "sdaug.device": "; ".join(dict.fromkeys(str(cell["device"]) for cell in finished)),
+        "sdaug.packages": _each([record["environment"]["packages"] for record in records]),
+        "sdaug.weights": _each([(record["generator"].get("model") or {}).get("sha256", {}) for record in records]),
+        "sdaug.pack": _each([record["pack"]["files"] for record in records]),
+        "sdaug.photos": _each([record["source"]["sha256"] for record in records]),
     }
+
+
+def _each(found: Sequence[Any]) -> str:
+    """What cells have as JSON: the one thing if it is the same in all, else each different one."""
+    texts = list(dict.fromkeys(json.dumps(one, sort_keys=True) for one in found))
+    return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
 
 
 def _first_error(cells: Sequence[Mapping[str, Any]]) -> str:

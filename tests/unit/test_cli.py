@@ -395,10 +395,15 @@ def test_a_sweeps_choice_can_be_enrolled_with(sdaug, tmp_path):
     assert verify_bundle(tmp_path / "o").rows == 2
 
 
-def test_a_sweep_without_a_choice_is_a_wrong_use(sdaug, tmp_path):
-    (tmp_path / "chosen.json").write_text(json.dumps({"key": None, "why": "none passed", "settings": None}))
+def test_where_no_setting_passed_the_photo_is_enrolled_alone(sdaug, tmp_path):
+    chosen = {"key": None, "why": "none passed", "settings": {"backend": "none", "pack": "embedded"}}
+    (tmp_path / "chosen.json").write_text(json.dumps(chosen))
     done = sdaug("enrol", "astronaut", "--subject", "s", "--out", "o", "--chosen", "chosen.json")
-    assert done.code == 2 and "none passed" in done.err
+    assert done.code == 0 and "none passed; the photo is enrolled alone" in done.err
+    report = verify_bundle(tmp_path / "o")
+    assert report.rows == 1 and report.by_origin["captured"] == 1
+    content = json.loads((tmp_path / "o" / "manifest.json").read_text())
+    assert content["policy"]["acceptance"]["angles"] == 0 and content["generator"]["backend"] == "none"
 
 
 def test_enrol_with_strict_fails_as_augment_does(sdaug, tmp_path):

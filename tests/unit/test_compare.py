@@ -148,6 +148,11 @@ def test_times_of_two_devices_are_neither_mixed_nor_compared(tmp_path):
     assert "1 of 2 settings" in choice.why and "ran on slow" in choice.why
     times = evidence([*mixed, quick], "a", tmp_path).comparisons["seconds an angle"]
     assert times["b"].pairs.rows == 0, "seed 0 of the two ran on different devices"
+    shown = table([*mixed, quick], {"a": {}, "b": {}}).set_index("key")["latency.call_p50_s"]
+    assert shown["a"] == 4.0 and np.isnan(shown["b"]), "the table is of the same device"
+    assert setting_metrics(mixed)["latency.call_p50_s"] == 4.0
+    assert setting_metrics(mixed, "fast")["latency.call_p50_s"] == 2.0
+    assert setting_metrics([quick], "slow")["raw.accepted"] == 2, "what no device changes counts"
 
 
 def test_none_passing_is_no_choice_and_says_so():

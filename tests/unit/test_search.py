@@ -27,7 +27,7 @@ for call in calls:
         "latency_s": {{"import": 0.0, "load": 0, "first_call": strength, "call": [strength]}},
         "device": "a board on a host",
         "record": {{"angles": [angle], "pack": {{"recognisers": ["own"], "files": {{}}}},
-                   "generator": {{}}, "environment": {{"packages": {{}}}},
+                   "generator": {{}}, "source": {{"sha256": ""}}, "environment": {{"packages": {{}}}},
                    "memory": {{"resident_peak": 1, "cuda_allocated_peak": None}}}},
     }})
 """

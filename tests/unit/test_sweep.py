@@ -7,15 +7,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
 
 from sdaug.cells import Person
+from sdaug.compare import Choice
 from sdaug.executors import executor, loky, serial
 from sdaug.experiment import Experiment, ExperimentError, expand
 from sdaug.kernel import without_pictures
-from sdaug.sweep import Outcome, check_notebook, run_sweep, unfinished
+from sdaug.sweep import Outcome, check_notebook, finish, run_sweep, unfinished
+from sdaug.tracking import read_runs
 
 PARAMETERS = "settings = {}\ncalls = []\nout = '.'\nrepeats = 0\nshow_images = False"
 WORK = """
@@ -124,6 +127,47 @@ def test_settings_that_load_differently_have_a_kernel_each_and_one_failing_leave
     assert len(list((tmp_path / "out/notebooks").glob("*.ipynb"))) == 2
 
 
+def test_a_call_that_raises_names_the_executed_notebook_too(made, tmp_path):
+    """`run_settings` writes such a result itself; which notebook that was, the kernel's caller knows."""
+    failing = """
+    if call["person"] == "bea":
+        write_json(folder / "result.json", {"status": "failed", "error": "ValueError: so", "person": "bea"})
+        continue
+"""
+    experiment, cells = made(failing.strip("\n").replace("{", "{").lstrip())
+    outcome = run_sweep(experiment, cells, tmp_path / "out")
+    (lost,) = [result for result in outcome.results if result["status"] == "failed"]
+    assert lost["error"] == "ValueError: so" and (tmp_path / "out/notebooks" / lost["notebook"]).is_file()
+    assert all("notebook" not in result for result in outcome.results if result["status"] == "finished")
+
+
+def test_a_sweep_in_which_nothing_was_finished_ends_with_its_failures(made, tmp_path, root, monkeypatch):
+    experiment, cells = made("raise RuntimeError('broken')")
+    outcome = run_sweep(experiment, cells, tmp_path / "out")
+    assert set(statuses(outcome).values()) == {"failed"}
+    monkeypatch.chdir(root)  # where the comparing notebook lies
+    choice = finish(experiment, outcome, tmp_path / "out", tmp_path)
+    assert choice.key is None and not (tmp_path / "out/compare.ipynb").exists()
+    noted = json.loads((tmp_path / "out/chosen.json").read_text())
+    assert noted["settings"] == {"backend": "none", "pack": "embedded"}
+    runs = read_runs(tmp_path, "x")
+    assert {run["status"] for run in runs} == {"FINISHED", "FAILED"} and len(runs) == 2
+
+
+def test_a_finished_sweep_that_is_judged_otherwise_is_judged_again(made, tmp_path, monkeypatch):
+    experiment, cells = made()
+    outcome = run_sweep(experiment, cells, tmp_path / "out")
+    monkeypatch.setattr("sdaug.sweep.evidence", lambda *_: SimpleNamespace(no_claim=None, passes=None))
+    monkeypatch.setattr("sdaug.sweep.execute", lambda *_: None)
+    monkeypatch.setattr("sdaug.tracking.log_sweep", lambda *_: None)
+    budgets = []
+    monkeypatch.setattr("sdaug.sweep.choose", lambda _, __, gb: budgets.append(gb) or Choice(None, f"of {gb}"))
+    for budget in (None, None, 2.0, 2.0):
+        asked = experiment.model_copy(update={"budget_gb": budget})
+        assert finish(asked, outcome, tmp_path / "out", tmp_path).why == f"of {budget}"
+    assert budgets == [None, 2.0], "once for each"
+
+
 def test_progress_counts_cells(made, tmp_path):
     experiment, cells = made(grid={"strict": [True, False]})
     seen = []
@@ -167,6 +211,7 @@ def test_a_notebook_that_takes_something_else_is_refused(made, tmp_path):
 SWEEP = """
 import sys, json; from pathlib import Path
 from sdaug.cells import Person
+from sdaug.compare import Choice
 from sdaug.experiment import Experiment, expand
 from sdaug.sweep import run_sweep
 

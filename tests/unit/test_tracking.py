@@ -34,6 +34,7 @@ def finished(key: str, setting: str, person: str, seed: int) -> dict:
             "angles": [angle],
             "pack": {"name": "embedded", "recognisers": ["dlib_resnet"], "files": {"a.dat": "0" * 64}},
             "memory": {"resident_peak": 10**9, "cuda_allocated_peak": None}, "generator": {},
+            "source": {"sha256": "5" * 64}, "stages": {"warp": {"total_s": 0.5}},
             "environment": {"gpu": None, "processor": "a processor", "packages": {"sdaug": "1"}},
         },
     }  # fmt: skip
@@ -59,6 +60,7 @@ def swept(tmp_path):
         nbformat.write(book, out / "notebooks" / "load.ipynb")
         people = {name: f"/photos/{name}.jpg" for name in NAMES}
         index = {
+            "baseline": "slow",
             "experiment": {"experiment": "x", "log_images": log_images, "people": people},
             "settings": [{"key": key, "varied": {"generation.num_inference_steps": key}} for key in ("fast", "slow")],
             "cells": [{"key": r["key"], "setting": r["setting"], "load": "load"} for r in results],

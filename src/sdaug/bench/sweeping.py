@@ -36,6 +36,7 @@ for call in calls:
         "settings": settings | {{"generation": call["generation"]}}, "device": "here",
         "latency_s": {{"import": 0.0, "load": 0.0, "first_call": 0.01, "call": [0.01]}},
         "record": {{"angles": [angle], "pack": {{"recognisers": ["dlib_resnet"], "files": {{}}}}, "generator": {{}},
+                   "source": {{"sha256": ""}},
                    "environment": {{"packages": {{}}}},
                    "memory": {{"resident_peak": 1, "cuda_allocated_peak": None}}}},
     }})

@@ -66,7 +66,7 @@ def command(
             include_images=include_images,
         )
         check_pack(settings.pack)
-        gpu = settings.backend != "warp" and settings.model.device.startswith("cuda")
+        gpu = settings.backend == "diffusion" and settings.model.device.startswith("cuda")
         where = chosen_executor(executor, jobs, scheduler, resource, gpu)
         tasks = enrolments(
             subjects_in(Path(folder)), settings, out_folder(out), face=chosen_face(options["which"]),

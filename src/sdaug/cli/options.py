@@ -69,14 +69,15 @@ chosen_option = click.option(
 
 
 def chosen_settings(chosen: str, options: dict[str, Any]) -> RunSettings:
-    """The settings that a sweep chose; `options`: those of `generation_options`, which must not have been given."""
+    """The settings that a sweep chose, which make no view where none passed; `options`: those of `generation_options`,
+    which must not have been given."""
     source = click.get_current_context().get_parameter_source
     if extra := [name for name in options if source(name) is ParameterSource.COMMANDLINE and name != "which"]:
         raise click.UsageError(f"--chosen brings its own settings; leave out {', '.join(extra)}")
     try:
         choice = json.loads(Path(chosen).read_text(encoding="utf-8"))
-        if choice["settings"] is None:
-            raise click.UsageError(f"{chosen} holds no setting: {choice['why']}")
+        if choice["key"] is None:
+            click.echo(f"{chosen}: {choice['why']}; the photo is enrolled alone", err=True)
         return RunSettings(**choice["settings"])
     except (ValueError, KeyError, TypeError) as error:
         raise click.UsageError(f"{chosen} is not a sweep's choice: {error}") from error

@@ -90,8 +90,6 @@ def full_quality(machine: Machine, half: Dtype) -> Prediction:
 
 
 def _planned(machine: Machine, asked: Asked, budget_gb: float) -> Planned:
-    if asked.settings.backend != "diffusion":
-        return Planned(asked, skipped=f"backend {asked.settings.backend!r} runs no diffusion; nothing to predict")
     try:
         calls = calls_of(asked.settings, machine)
         one, five = (predict(call, machine, calls.runtime, int8=calls.int8) for call in (calls.one, calls.five))

@@ -51,11 +51,18 @@ class Calls:
     not_modelled: tuple[str, ...]
 
 
-def calls_of(settings: RunSettings, machine: Machine, angles: int = FIVE) -> Calls:
-    """What `settings` run on `machine`. angles: of the longer call. Raises `LeverSkipped` for a lever that cannot apply
-    there, `ValueError` for the small random model, whose size nobody asks about."""
+def check_modelled(settings: RunSettings) -> None:
+    """Raises ValueError for settings that run no diffusion, and for the small random model, whose time nobody asks."""
+    if settings.backend != "diffusion":
+        raise ValueError(f"backend {settings.backend!r} runs no diffusion; nothing to predict")
     if settings.model.model_id == "random":
         raise ValueError("the small random model is not modelled; 'random-sd15' has SD1.5's size")
+
+
+def calls_of(settings: RunSettings, machine: Machine, angles: int = FIVE) -> Calls:
+    """What `settings` run on `machine`. angles: of the longer call. Raises `LeverSkipped` for a lever that cannot apply
+    there, `ValueError` as `check_modelled`."""
+    check_modelled(settings)
     levers = {name: plugins.load("sdaug.levers", name, options) for name, options in settings.levers.items()}
     check_together(levers)
     _check_machine(levers, machine)

@@ -12,7 +12,7 @@ from sdaug.levers import LeverSkipped
 from sdaug.measure.environment import device_class
 from sdaug.planning.machine import machine_named
 from sdaug.planning.plan import Planned
-from sdaug.planning.settings import Asked, calls_of
+from sdaug.planning.settings import Asked, calls_of, check_modelled
 from sdaug.planning.targets import process_total
 
 LEFT_OUT = "starting kernels, loading, reading faces, warping and judging come on top"
@@ -109,8 +109,7 @@ def forecast(
         name = named(first.varied)
         progress(name, number, len(of))
         try:
-            if first.settings.backend != "diffusion":
-                raise ValueError(f"backend {first.settings.backend!r} runs no diffusion")
+            check_modelled(first.settings)
             seconds, peak = _expected(first, _machine(first.settings.model.device, device))
             found.append(Expected(name, 1 + len(rest), seconds.times(1 + repeats), peak))
         except (LeverSkipped, ValueError) as error:

@@ -129,6 +129,7 @@ def origins(sweep: Sweep, names: Names) -> dict[str, Any]:
         "weights": weights,
         "pack": finished[0]["record"]["pack"],
         "packages": finished[0]["record"]["environment"]["packages"],
+        "code": sorted({result["code_version"] for result in finished}),
         "seeds": sorted({result["seed"] for result in finished}),
         "random": any((result["record"]["generator"].get("model") or {}).get("random") for result in finished),
         "page": {"version": version("sdaug"), "commit": commit()},

@@ -36,7 +36,7 @@ def settings_table(sweep: Sweep) -> list[dict[str, Any]]:
     cells = by_setting(sweep.results)
     rows = []
     for key in sweep.finished_keys:
-        figures = setting_metrics(cells[key])
+        figures = setting_metrics(cells[key], sweep.device)
         names = [f"{name}.{sweep.recogniser}" if name.endswith("similarity") else name for name, _ in COLUMNS]
         rows.append(
             {

@@ -59,6 +59,7 @@ for call in calls:
         "status": "finished", "settings": settings | {"generation": call["generation"]}, "device": "here",
         "latency_s": {"import": 0.0, "load": 0.0, "first_call": took, "call": [took]},
         "record": {"angles": [angle], "pack": {"recognisers": ["dlib_resnet"], "files": {}}, "generator": {},
+                   "source": {"sha256": ""},
                    "environment": {"packages": {}},
                    "memory": {"resident_peak": 1, "cuda_allocated_peak": None}},
     })

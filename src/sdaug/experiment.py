@@ -35,12 +35,25 @@ class Range(Config):
     def _in_order(self) -> "Range":
         if not self.low < self.high:
             raise ValueError(f"low is {self.low} and high {self.high}; expected low below high")
+        if self.log and self.low <= 0:
+            raise ValueError(f"low is {self.low} with log; expected more than 0")
         return self
+
+    @property
+    def whole(self) -> bool:
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+    def __contains__(self, value: Any) -> bool:
+        kind = int if self.whole else (int, float)
+        return isinstance(value, kind) and not isinstance(value, bool) and self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        return f"{'a whole number' if self.whole else 'a number'} from {self.low} to {self.high}"
 
 
 class Search(Config):
     """The adaptive mode. axes: dotted setting -> values or a range. objectives: figure as `compare.metrics` names it ->
-    what is wanted of it. trials: how many settings are run. sampler: NSGA-II for several objectives, or TPE."""
+    what is wanted of it. trials: how many settings are proposed. sampler: NSGA-II for several objectives, or TPE."""
 
     axes: dict[str, list[Any] | Range] = Field(min_length=1)
     objectives: dict[str, Literal["minimize", "maximize"]] = Field(min_length=1)
@@ -56,9 +69,10 @@ class Experiment(Config):
     each of them; none are given: with its own. base: settings all cells share (see RunSettings). grid: dotted setting
     -> values; their Cartesian product. also: further settings outside the grid, each laid over `base`. search: the
     adaptive mode, in place of both. baseline: dotted settings of the one that others are compared with; none are given:
-    the first. budget_gb: what the chosen setting's peak may be, in GB of 10^9 bytes, allocated on the GPU, or resident
-    where there is none. subject: whom the chosen setting is to enrol. repeats: timed calls after the first. log_images:
-    whether faces, names and vectors may go to MLflow and into executed notebooks.
+    the first. A search begins there, and wants a value of each of its axes. budget_gb: what the chosen setting's peak
+    may be, in GB of 10^9 bytes, allocated on the GPU, or resident where there is none. subject: whom the chosen setting
+    is to enrol. repeats: timed calls after the first. log_images: whether faces, names and vectors may go to MLflow and
+    into executed notebooks.
     """
 
     experiment: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -92,9 +106,25 @@ class Experiment(Config):
     @model_validator(mode="after")
     def _seeds_in_one_place(self) -> "Experiment":
         varied = ["grid"] if "generation.seed" in self.grid else []
+        varied += ["search"] if self.search is not None and "generation.seed" in self.search.axes else []
         varied += ["also"] if any("generation.seed" in dict(_flat(extra)) for extra in self.also) else []
         if self.seeds and varied:
             raise ValueError(f"'seeds' are given and {varied[0]!r} varies 'generation.seed'; expected one of the two")
+        return self
+
+    @model_validator(mode="after")
+    def _baseline_in_the_search(self) -> "Experiment":
+        if self.search is None or not self.baseline:
+            return self
+        axes = self.search.axes
+        for name, value in self.baseline.items():
+            if name not in axes:
+                raise ValueError(f"baseline: {name!r} is not varied; {nearest(name, list(axes))}")
+            if value not in axes[name]:
+                wanted = f"one of {axes[name]}" if isinstance(axes[name], list) else axes[name]
+                raise ValueError(f"baseline: {name!r} is {value!r}; expected {wanted}, as the search says")
+        if missing := [name for name in axes if name not in self.baseline]:
+            raise ValueError(f"baseline: {missing[0]!r} is missing; expected a value of every axis of the search")
         return self
 
 
@@ -116,7 +146,8 @@ def read_experiment(path: str | Path) -> Experiment:
 def load_experiment(path: str | Path) -> tuple[Experiment, list[Cell]]:
     """The experiment in a YAML file and all its cells, validated. Raises ExperimentError or FileNotFoundError.
 
-    Of a search there are none, for they are not known yet, but every value and every end of a range is tried.
+    Of a search, whose settings are not known yet, the cells of every value and every end of a range, as `expand` tries
+    them: they need not be among those that it runs.
     """
     experiment = read_experiment(path)
     if not Path(experiment.notebook).is_file():
@@ -125,7 +156,7 @@ def load_experiment(path: str | Path) -> tuple[Experiment, list[Cell]]:
         cells = expand(experiment, read_people(experiment))
     except ExperimentError as error:
         raise ExperimentError(f"{path}: {error}") from error
-    return experiment, [] if experiment.search else cells
+    return experiment, cells
 
 
 def read_people(experiment: Experiment) -> list[Person]:
@@ -161,6 +192,9 @@ def expand(
     pack: Callable[[str], str] = pack_digest,
 ) -> list[Cell]:
     """All cells of an experiment, duplicates dropped; raises ExperimentError listing every invalid setting.
+
+    Of a search each axis is tried at its values, or at both ends of its range, while the others stay at the baseline or
+    else at their first values. Which combinations are impossible shows when they are proposed.
 
     weights, pack: the digest of a model's weights and of a face pack's files, an error of which is a fault of the
     setting that wants it.
@@ -251,16 +285,17 @@ def _pack(name: str, digest: Callable[[str], str], known: dict[str, str], faults
 
 
 def _points(experiment: Experiment) -> Iterator[dict[str, Any]]:
-    empty = [name for name, values in experiment.grid.items() if not values]
+    axes = {} if experiment.search is None else experiment.search.axes
+    tried = {name: axis if isinstance(axis, list) else [axis.low, axis.high] for name, axis in axes.items()}
+    places = {"grid": experiment.grid, "search": tried}
+    empty = [(place, name) for place, of in places.items() for name, values in of.items() if not values]
     if empty:
-        raise ExperimentError("; ".join(f"grid axis {name!r} has no values" for name in empty))
+        raise ExperimentError("; ".join(f"{place} axis {name!r} has no values" for place, name in empty))
     if experiment.search is not None:
-        ends = {
-            name: axis if isinstance(axis, list) else [axis.low, axis.high]
-            for name, axis in experiment.search.axes.items()
-        }
-        for values in itertools.zip_longest(*ends.values()):
-            yield {name: ends[name][0] if value is None else value for name, value in zip(ends, values, strict=True)}
+        start = experiment.baseline or {name: values[0] for name, values in tried.items()}
+        yield dict(start)
+        for name, values in tried.items():
+            yield from (start | {name: value} for value in values)
         return
     for values in itertools.product(*experiment.grid.values()):
         yield dict(zip(experiment.grid, values, strict=True))

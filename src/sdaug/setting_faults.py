@@ -32,8 +32,10 @@ def validated(
         check_pack(settings.pack)
         if len(faults) == known:
             check_together({name: plugins.load("sdaug.levers", name, of) for name, of in settings.levers.items()})
-    except (PackError, LeverSkipped) as error:
-        faults.append(str(error))
+    except PackError as error:
+        faults.append(f"pack: {error}")
+    except LeverSkipped as error:
+        faults.append(f"levers: {error}")
     faults.extend(_few_step_faults(settings))
     return settings if len(faults) == known else None
 
@@ -50,17 +52,18 @@ def _plugin_faults(tree: Mapping[str, Any], check: Callable[[str, str, str], str
     faults = []
     gate = tree.get("gate")
     gate = gate if isinstance(gate, dict) else {}
-    quality = [("sdaug.quality", gate.get(group)) for group in ("measures", "reported")]
-    for package, chosen in (("sdaug.levers", tree.get("levers")), *quality):
+    quality = [("sdaug.quality", f"gate.{group}", gate.get(group)) for group in ("measures", "reported")]
+    for package, place, chosen in (("sdaug.levers", "levers", tree.get("levers")), *quality):
         for name, options in chosen.items() if isinstance(chosen, dict) else ():
             if fault := check(package, name, json.dumps(options, default=str)):
-                faults.append(fault)
+                faults.append(f"{place}.{name}: {fault}")
     similar = gate.get("min_similarity")
     if not isinstance(similar, dict):
         return faults
     known = plugins.names("sdaug.recognition")
     unknown = [name for name in similar if name not in known]
-    return faults + [f"unknown recogniser {name!r}; {nearest(str(name), known)}" for name in unknown]
+    place = "gate.min_similarity"
+    return faults + [f"{place}.{name}: unknown recogniser {name!r}; {nearest(str(name), known)}" for name in unknown]
 
 
 def plugin_fault(package: str, name: str, options: str) -> str:

@@ -227,13 +227,18 @@ def test_only_what_is_missing_or_failed_runs_again(tmp_path):
         ({"grid": {"generation.num_angles": [5, 11]}}, "'generation.num_angles' is 11"),
         ({"grid": {"generation.strength": [0]}}, "'generation.strength' is 0"),
         ({"grid": {"generation.seed": [0], "generation.num_angles": []}}, "'generation.num_angles' has no values"),
-        ({"grid": {"levers.precison.dtype": ["float32"]}}, "unknown lever 'precison'; did you mean 'precision'"),
-        ({"grid": {"levers.precision.dtyp": ["float32"]}}, "unknown option 'dtyp'; did you mean 'dtype'"),
+        ({"grid": {"levers.precison.dtype": ["float32"]}}, 
+         "levers.precison: unknown lever 'precison'; did you mean 'precision'"),
+        ({"grid": {"levers.precision.dtyp": ["float32"]}},
+         "levers.precision: lever 'precision': unknown option 'dtyp'; did you mean 'dtype'"),
         ({"grid": {"levers.precision.dtype": ["float31"]}}, "option 'dtype' is 'float31'"),
         ({"base": {"levers": {"precision": "float16"}}}, "'levers.precision' is 'float16'"),
-        ({"base": {"gate": {"measures": {"blurr": {}}}}}, "unknown quality measure 'blurr'; did you mean 'blur'"),
-        ({"base": {"gate": {"measures": {"blur": {"belo": 1}}}}}, "did you mean 'below'"),
-        ({"base": {"gate": {"reported": {"natural_color": {}}}}}, "did you mean 'natural_colour'"),
+        ({"base": {"gate": {"measures": {"blurr": {}}}}},
+         "gate.measures.blurr: unknown quality measure 'blurr'; did you mean 'blur'"),
+        ({"base": {"gate": {"measures": {"blur": {"belo": 1}}}}},
+         "gate.measures.blur: quality measure 'blur': unknown option 'belo'; did you mean 'below'"),
+        ({"base": {"gate": {"reported": {"natural_color": {}}}}},
+         "gate.reported.natural_color: unknown quality measure 'natural_color'; did you mean 'natural_colour'"),
         ({"base": {"gate": {"rule": "missions"}}}, "'sdaug' or 'mission'"),
         ({"also": [{"genration": {"seed": 1}}]}, "did you mean 'generation'"),
     ],
@@ -268,16 +273,21 @@ def test_yes_is_not_a_number():
 
 
 @pytest.mark.parametrize(
-    "content", [{"base": {"pack": "embeded"}}, {"base": {"gate": {"min_similarity": {"dlib": 0}}}}]
+    ("base", "place"),
+    [({"pack": "embeded"}, "pack"), ({"gate": {"min_similarity": {"dlib": 0}}}, "gate.min_similarity.dlib")],
 )
-def test_a_misspelt_pack_or_recogniser_is_a_fault(content):
-    assert "did you mean" in faults(**content)
+def test_a_misspelt_pack_or_recogniser_is_a_fault(base, place):
+    text = faults(base=base)
+    assert text.startswith(f"{place}: unknown") and "did you mean" in text
 
 
 @pytest.mark.parametrize(
     ("base", "message"),
     [
-        ({"levers": {"torch_compile": {}, "cuda_graphs": {}}}, "exclude each other"),
+        (
+            {"levers": {"torch_compile": {}, "cuda_graphs": {}}},
+            "levers: cuda_graphs and torch_compile exclude each other",
+        ),
         ({"levers": {"fp8_storage": {}, "int8_weights": {}}}, "exclude each other"),
         ({"model": {"lora": {"kind": "lcm"}}, "generation": {"guidance_scale": 7.5}}, "'lcm' runs without guidance"),
     ],
@@ -308,7 +318,31 @@ def test_a_misspelt_objective_is_a_fault_before_the_first_trial():
     assert "did you mean 'raw.similarity.dlib_resnet'" in search("raw.similarity.dlib")
 
 
+def test_an_axis_of_a_search_is_tried_without_what_may_not_be_together():
+    """Which combinations are impossible shows when they are proposed."""
+    axes = {"levers.torch_compile": [None, {}], "levers.cuda_graphs": [None, {}], "generation.num_angles": [1, 11]}
+    objectives = {"latency.load_s": "minimize"}
+    assert faults(search={"axes": axes, "objectives": objectives}) == (
+        "setting 'generation.num_angles' is 11: Input should be less than or equal to 10"
+    )
+    axes = {"generation.strength": {"low": 0.1, "high": 1}, "generation.num_angles": {"low": 1, "high": 10}}
+    baseline = {"generation.strength": 0.4, "generation.num_angles": 5}
+    tried = cells(search={"axes": axes, "objectives": objectives}, baseline=baseline)
+    assert [list(cell.varied.values()) for cell in tried] == [[0.4, 5], [0.1, 5], [1, 5], [0.4, 1], [0.4, 10]]
+
+
 # -- files
+
+
+def of_search(axes):
+    return {"axes": axes, "objectives": {"latency.load_s": "minimize"}}
+
+
+SEARCH = {
+    "experiment": "x", "photo": "astronaut",
+    "search": of_search({"generation.strength": {"low": 0.1, "high": 1.0},
+                         "generation.num_angles": {"low": 1, "high": 10}, "pack": ["embedded"]}),
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -337,6 +371,32 @@ def load(tmp_path, root, monkeypatch):
         (
             {"experiment": "x", "photo": "astronaut", "seeds": [1], "grid": {"generation.seed": [2]}},
             "'seeds' are given and 'grid' varies 'generation.seed'",
+        ),
+        (
+            SEARCH | {"baseline": {"generation.strenght": 0.3}},
+            "baseline: 'generation.strenght' is not varied; did you mean",
+        ),
+        (
+            SEARCH | {"baseline": {"generation.strength": 0.3}},
+            "baseline: 'generation.num_angles' is missing; expected a value of every axis of the search",
+        ),
+        (
+            SEARCH | {"baseline": {"generation.strength": 1.5, "generation.num_angles": 2}},
+            "baseline: 'generation.strength' is 1.5; expected a number from 0.1 to 1.0, as the search says",
+        ),
+        (
+            SEARCH | {"baseline": {"generation.strength": 0.3, "generation.num_angles": 2.0, "pack": "embedded"}},
+            "baseline: 'generation.num_angles' is 2.0; expected a whole number from 1 to 10, as the search says",
+        ),
+        (
+            SEARCH | {"baseline": {"pack": "buffalo_l", "generation.strength": 0.3, "generation.num_angles": 2}},
+            "baseline: 'pack' is 'buffalo_l'; expected one of ['embedded'], as the search says",
+        ),
+        (SEARCH | {"seeds": [1], "search": of_search({"generation.seed": [2]})}, "'search' varies 'generation.seed'"),
+        (SEARCH | {"search": of_search({"generation.seed": []})}, "search axis 'generation.seed' has no values"),
+        (
+            SEARCH | {"search": of_search({"generation.strength": {"low": 0, "high": 1, "log": True}})},
+            "low is 0 with log; expected more than 0",
         ),
         ({"experiment": "x", "photo": "astronaut", "gird": {}}, "unknown setting 'gird'; did you mean 'grid'"),
         ({"experiment": "x", "photo": "astronaut", "grid": [1]}, "setting 'grid' is"),

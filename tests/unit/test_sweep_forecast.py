@@ -75,8 +75,10 @@ def test_a_computer_that_was_not_calibrated_has_no_times_and_a_gpu_wants_a_name(
 
 def test_a_forecast_says_what_it_is():
     known = Expected("fast", 3, Interval(2.0, 1.0, 4.0), Interval(1.0, 0.9, 1.2))
-    assert Forecast((known, Expected("odd", 1, why="no"))).text().splitlines()[1:] == [
+    found = Forecast((known, Expected("odd", 1, why="no")))
+    assert found.text().splitlines()[1:] == [
         "  fast: 3 cells, 2 (1-4) s each, 1 (0.9-1.2) GB",
         "  odd: 1 cell, not predicted: no",
         "together 6 (3-12) s one after the other, at most 1 (0.9-1.2) GB; 1 cell not predicted",
     ]
+    assert found.text(together=False).splitlines() == found.text().splitlines()[:-1]

@@ -43,29 +43,37 @@ def command(
     """Run the experiment in FILE; what is finished is never run twice. Exit status 1 if a cell failed."""
     from sdaug.executors import NoWorkers
     from sdaug.experiment import ExperimentError, load_experiment
-    from sdaug.search import run_search
+    from sdaug.search import cells_left, run_search
     from sdaug.sweep import describe, finish, groups, log_early, run_sweep, unfinished
     from sdaug.tracking import check_store
 
     try:
-        experiment, cells = load_experiment(file)
-        gpu = any(cell.settings.model.device.startswith("cuda") for cell in cells if cell.settings.backend != "warp")
+        experiment, known = load_experiment(file)
+        gpu = any(cell.settings.model.device.startswith("cuda") for cell in known if cell.settings.backend != "warp")
         executor = chosen_executor(**where, gpu=gpu)
     except ValueError as error:  # ExperimentError is one
         raise click.UsageError(str(error)) from error
     folder = out_folder(out or f"build/{experiment.experiment}")
+    search = experiment.search
+    cells = known if search is None else []
     todo = unfinished(cells, folder)
-    if experiment.search is not None:
-        click.echo(f"a search of {experiment.search.trials} settings, proposed one after the other", err=True)
+    if search is None:
+        to_run = len(todo)
+        click.echo(f"{len(cells)} cells, {to_run} to run in {len(groups(todo))} kernels", err=True)
     else:
-        click.echo(f"{len(cells)} cells, {len(todo)} to run in {len(groups(todo))} kernels", err=True)
+        to_run = cells_left(experiment, list(dict.fromkeys(cell.person for cell in known)), folder)
+        click.echo(f"a search of {search.trials} settings, proposed one after the other, {to_run} cells to run at most;"
+                   " which ones is only known as it goes", err=True)  # fmt: skip
     if dry_run:
-        _dry_run(cells, todo, experiment.repeats, device, as_json)
+        if search is None:
+            _dry_run(cells, todo, experiment.repeats, device, as_json)
+        else:
+            _dry_search(known, to_run, experiment.repeats, device, as_json)
         return
-    if len(todo) > confirm_above and not yes:
+    if to_run > confirm_above and not yes:
         if not sys.stdin.isatty():
-            raise click.UsageError(f"{len(todo)} cells are more than {confirm_above}; --yes runs them")
-        click.confirm(f"{len(todo)} cells are more than {confirm_above}; run them?", abort=True)
+            raise click.UsageError(f"{to_run} cells are more than {confirm_above}; --yes runs them")
+        click.confirm(f"{to_run} cells are more than {confirm_above}; run them?", abort=True)
     try:
         if tracking_uri is not None:
             check_store(tracking_uri)
@@ -73,15 +81,16 @@ def command(
         raise click.UsageError(str(error)) from error
     parent = log_early(experiment, cells, folder, Path.cwd(), tracking_uri)
     try:
-        with tqdm(total=len(todo), desc="cells", unit="cell", disable=None) as bar, _counted(bar, todo, folder):
+        total, what = (len(todo), "cell") if search is None else (search.trials, "trial")
+        with tqdm(total=total, desc=f"{what}s", unit=what, disable=None) as bar, _counted(bar, todo, folder):
 
             def show(done: int, total: int, what: str) -> None:
                 bar.set_postfix_str(what)
-                if experiment.search is not None:
-                    bar.total, bar.unit = total, "trial"
+                if search is not None:
+                    bar.total = total
                     bar.update(done - bar.n)
 
-            if experiment.search is not None:
+            if search is not None:
                 cells, outcome = run_search(experiment, folder, show, executor)
             else:
                 outcome = run_sweep(experiment, cells, folder, show, executor, parent)
@@ -104,8 +113,6 @@ def command(
 
 def _dry_run(cells: Any, todo: Any, repeats: int, device: str | None, as_json: bool) -> None:
     """Every cell, then what those still to run are predicted to take."""
-    from sdaug.planning.sweeps import forecast
-
     rows = [
         {"key": cell.key, "person": cell.person.name, "seed": cell.settings.generation.seed, "varied": cell.varied}
         for cell in cells
@@ -113,6 +120,27 @@ def _dry_run(cells: Any, todo: Any, repeats: int, device: str | None, as_json: b
     for row in () if as_json else rows:
         varied = " ".join(f"{name}={value}" for name, value in row["varied"].items())
         click.echo(f"{row['key']}  {row['person']} seed={row['seed']} {varied}".rstrip())
+    found = _forecast(todo, repeats, device)
+    if as_json:
+        click.echo(json.dumps({"cells": rows, "to_run": len(todo), "predicted": found.report()}, indent=2))
+    elif todo:
+        click.echo(f"\n{found.text()}")
+
+
+def _dry_search(tried: Any, to_run: int, repeats: int, device: str | None, as_json: bool) -> None:
+    """How many cells a search runs at most, and what one cell of each setting it could propose is predicted to take."""
+    first = {cell.setting_key: cell for cell in reversed(tried)}
+    found = _forecast([first[key] for key in dict.fromkeys(cell.setting_key for cell in tried)], repeats, device)
+    if as_json:
+        report = {name: value for name, value in found.report().items() if name in ("kind", "settings")}
+        click.echo(json.dumps({"cells": None, "to_run_at_most": to_run, "predicted": report}, indent=2))
+    else:
+        click.echo(f"at most {to_run} cells, of settings such as these\n\n{found.text(together=False)}")
+
+
+def _forecast(cells: Any, repeats: int, device: str | None) -> Any:
+    from sdaug.planning.sweeps import forecast
+
     with tqdm(desc="predicting", unit="setting", disable=None, leave=False) as bar:
 
         def show(what: str, done: int, total: int) -> None:
@@ -121,13 +149,9 @@ def _dry_run(cells: Any, todo: Any, repeats: int, device: str | None, as_json: b
             bar.update(done - bar.n)
 
         try:
-            found = forecast(todo, repeats, device, show)
+            return forecast(cells, repeats, device, show)
         except ValueError as error:
             raise click.UsageError(str(error)) from error
-    if as_json:
-        click.echo(json.dumps({"cells": rows, "to_run": len(todo), "predicted": found.report()}, indent=2))
-    elif todo:
-        click.echo(f"\n{found.text()}")
 
 
 @contextmanager

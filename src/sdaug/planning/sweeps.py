@@ -75,8 +75,8 @@ class Forecast:
             ],
         }  # fmt: skip
 
-    def text(self) -> str:
-        """A line a setting, then all of them together."""
+    def text(self, together: bool = True) -> str:
+        """A line a setting, then all of them together, unless they are examples only."""
         lines = [f"predicted, not measured: what diffusion takes; {LEFT_OUT}"]
         for one in self.settings:
             head = f"  {one.name}: {_count(one.cells)}"
@@ -85,9 +85,9 @@ class Forecast:
             else:
                 lines.append(f"{head}, {_spread(one.cell_s)} s each, {_spread(one.peak_gb)} GB")
         unknown = sum(one.cells for one in self.settings if one.cell_s is None)
-        if self.seconds is not None and self.peak_gb is not None:
-            together = f"together {_spread(self.seconds)} s one after the other, at most {_spread(self.peak_gb)} GB"
-            lines.append(together + (f"; {_count(unknown)} not predicted" if unknown else ""))
+        if together and self.seconds is not None and self.peak_gb is not None:
+            total = f"together {_spread(self.seconds)} s one after the other, at most {_spread(self.peak_gb)} GB"
+            lines.append(total + (f"; {_count(unknown)} not predicted" if unknown else ""))
         return "\n".join(lines)
 
 

@@ -37,6 +37,8 @@ def validated(
     except LeverSkipped as error:
         faults.append(f"levers: {error}")
     faults.extend(_few_step_faults(settings))
+    if settings.backend == "none":
+        faults.append("backend: 'none' makes no view, and views are what is compared; expected 'diffusion' or 'warp'")
     return settings if len(faults) == known else None
 
 

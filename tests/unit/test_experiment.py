@@ -247,6 +247,10 @@ def test_a_fault_names_its_place_its_value_and_what_exists(content, message):
     assert message in faults(**content)
 
 
+def test_settings_that_make_no_view_are_not_compared():
+    assert "backend: 'none' makes no view" in faults(grid={"backend": ["warp", "none"]})
+
+
 def test_all_faults_are_listed_at_once_and_each_once():
     text = faults(
         base={"generation": {"seed": -1}},

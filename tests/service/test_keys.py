@@ -5,6 +5,7 @@ import hashlib
 import pytest
 from fastapi.testclient import TestClient
 
+from sdaug.service import tables
 from sdaug.service.api_keys import check_key, create_key, list_keys, revoke_key
 from sdaug.service.database import open_database
 from sdaug.service.limiter import Limiter
@@ -114,10 +115,26 @@ def test_a_session_ends_by_itself():
         ("evil.example", 400),
         ("127.0.0.1.evil.example", 400),
         ("", 400),
+        ("[", 400),
+        ("[::1", 400),
+        ("a]", 400),
     ],
 )
 def test_a_foreign_host_name_is_refused(running, host, status):
-    assert running.http.get("/api/sd/status", headers={"Host": host}).status_code == status
+    answer = running.http.get("/api/sd/status", headers={"Host": host})
+    assert answer.status_code == status and (status == 200 or answer.json()["code"] == "unknown_host")
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://a]", "null", "http://localhost.evil.example"])
+def test_a_foreign_origin_is_refused(stranger, origin):
+    answer = stranger.post("/api/session", json={"key": "x"}, headers=PAGE | {"Origin": origin})
+    assert (answer.status_code, answer.json()["code"]) == (401, "foreign_request")
+
+
+def test_an_unknown_field_of_a_sign_in_is_not_repeated(stranger):
+    answer = stranger.post("/api/session", json={"Ayesha Khan": 1, "<b>": 2}, headers=PAGE)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_field")
+    assert answer.json()["detail"] == "body.key: Field required; body: Extra inputs are not permitted"
 
 
 def test_every_answer_has_the_headers(running, stranger):
@@ -140,6 +157,36 @@ def test_too_many_requests_are_told_when_to_come_again(serve):
     answers = [running.http.get("/api/sd/status") for _ in range(5)]
     assert [a.status_code for a in answers] == [200, 200, 200, 429, 429]
     assert answers[-1].json()["code"] == "too_many_requests" and int(answers[-1].headers["Retry-After"]) >= 1
+
+
+@pytest.mark.parametrize(
+    "method, path, headers, status",
+    [
+        ("GET", "/api/persons", {}, 401),
+        ("POST", "/api/compare", {}, 401),
+        ("POST", "/api/compare", {"Host": "evil.example"}, 400),
+        ("POST", "/api/session", {}, 401),
+    ],
+)
+def test_requests_without_a_key_are_limited_and_lock_nobody_out(serve, method, path, headers, status):
+    running = serve(limits={"requests_per_minute": 5, "failures_per_minute": 2})
+    stranger = TestClient(running.http.app, base_url="http://localhost", headers=headers)
+    answers = [stranger.request(method, path) for _ in range(8)]
+    assert [a.status_code for a in answers] == [status] * 5 + [429] * 3
+    assert answers[-1].json()["code"] == "too_many_requests" and int(answers[-1].headers["Retry-After"]) >= 1
+    assert running.http.get("/api/sd/status").status_code == 200
+    with running.service.engine.connect() as connection:
+        lines = connection.execute(tables.audit.select().where(tables.audit.c.action == "refused")).all()
+    assert [line.outcome.rpartition(" ")[2] for line in lines] == [str(status)] * 2, "a flood does not fill the log"
+
+
+def test_too_many_changes_are_not_logged_one_by_one(serve):
+    running = serve(limits={"changes_per_minute": 3})
+    answers = [running.http.delete(f"/api/persons/{'0' * 32}").status_code for _ in range(6)]
+    assert answers == [404] * 3 + [429] * 3
+    with running.service.engine.connect() as connection:
+        lines = connection.execute(tables.audit.select().where(tables.audit.c.action == "refused")).all()
+    assert [line.outcome for line in lines] == ["DELETE persons 404"] * 3
 
 
 def test_guessing_keys_is_stopped(serve):
@@ -166,6 +213,8 @@ def test_sealed_bytes_open_for_their_row_and_key_only():
     assert sealed != vault.seal(b"face", "bundle 1")
     for other, about, data in (
         (vault, "bundle 2", sealed),
+        (vault, "bundle 1", b""),
+        (vault, "bundle 1", sealed[:20]),
         (Vault(parse_key(new_key())), "bundle 1", sealed),
         (vault, "bundle 1", sealed[:-1] + bytes([sealed[-1] ^ 1])),
     ):

@@ -1,9 +1,11 @@
 """A lane and its worker: order, bounds, silence, death and cancellation, with workers of a few lines."""
 
 import asyncio
+import gc
 import sys
 import textwrap
 import time
+import weakref
 
 import pytest
 
@@ -150,7 +152,7 @@ def test_the_worker_says_before_each_photo_that_it_decodes_it():
     said = []
     task = {"photos": 3, "cohort": 0, "traditional": False, "angles": 0, "views": []}
     with pytest.raises(PhotoError):
-        enrol(None, task, [b"no picture"] * 3, 1, lambda name, **facts: said.append((name, facts)))
+        enrol(None, None, task, [b"no picture"] * 3, 1, lambda name, **facts: said.append((name, facts)))
     assert said == [("decoding", {"photo": n}) for n in range(3)]
 
 
@@ -180,6 +182,45 @@ def test_cancelling_a_waiting_and_a_running_job(monkeypatch):
         return (await last.answer)[0]["echo"]
 
     assert served(work) == 3
+
+
+def test_a_cancelled_job_that_waits_gives_up_its_place_and_its_bytes_at_once():
+    async def work(lane):
+        said = asyncio.Event()
+        running = lane.submit({"kind": "steps", "n": 5, "s": 0.1}, on_step=lambda _: said.set())
+        waiting = lane.submit({"kind": "echo"}, [b"photo"])
+        await said.wait()
+        lane.cancel(waiting)
+        lane.cancel(waiting)
+        assert (lane.waiting, waiting.blobs) == (1, ())
+        last = lane.submit({"kind": "echo", "n": 4})
+        with pytest.raises(LaneFull):
+            lane.submit({"kind": "echo"})
+        await running.answer
+        assert (await last.answer)[0]["echo"] == 4
+        await asyncio.sleep(0.01)
+        lane.cancel(waiting)
+        return lane.waiting
+
+    assert served(work, capacity=2) == 0
+
+
+def test_a_job_that_is_over_keeps_no_bytes_and_the_lane_keeps_no_job():
+    async def work(lane):
+        done, failed = lane.submit({"kind": "echo"}, [b"photo"]), lane.submit({"kind": "fail"}, [b"photo"])
+        await done.answer
+        with pytest.raises(TaskFailed):
+            await failed.answer
+        last = lane.submit({"kind": "echo"}, [b"photo"])
+        await last.answer
+        await asyncio.sleep(0.01)
+        assert [job.blobs for job in (done, failed, last)] == [(), (), ()]
+        answer = weakref.ref(last)
+        del last
+        gc.collect()
+        return answer()
+
+    assert served(work) is None
 
 
 def test_a_caller_that_goes_away_leaves_its_job_running():

@@ -115,6 +115,7 @@ def test_a_preview_stores_nothing(running, photo):
     before = {f.name: f.stat().st_size for f in running.data.iterdir()}
     job_id = begin(running, photo, 1)
     until(running, job_id, "done")
+    assert running.service.jobs.get(job_id).lane_job is None, "what went to the worker is not kept"
     assert {f.name: f.stat().st_size for f in running.data.iterdir()} == before
     gone = running.http.delete(f"/api/jobs/{job_id}")
     assert gone.status_code == 200
@@ -164,6 +165,17 @@ def test_an_unfinished_preview_is_not_enrolled(running, photo):
     running.http.delete(f"/api/jobs/{job_id}")
     unknown = running.enrol(photo, preview_id="0" * 32)
     assert (unknown.status_code, unknown.json()["code"]) == (404, "job_not_found")
+
+
+def test_a_cancelled_preview_that_waits_makes_room(serve, photo):
+    running = serve(limits={"generation_queue": 2})
+    first = begin(running, photo, 10)
+    until(running, first, "running")
+    for _ in range(3):
+        waiting = begin(running, photo, 1)
+        assert running.http.delete(f"/api/jobs/{waiting}").json()["state"] == "cancelled"
+    assert running.http.get("/api/sd/status").json()["busy"] == 1
+    running.http.delete(f"/api/jobs/{first}")
 
 
 def test_a_full_generation_queue_says_when_to_come_again(serve, photo):

@@ -6,6 +6,7 @@ import hashlib
 import io
 import logging
 import re
+import threading
 import zipfile
 
 import pytest
@@ -18,6 +19,7 @@ from sdaug.service.api_keys import create_key, revoke_key
 from sdaug.service.audit import pseudonym
 from sdaug.service.clock import now, stamp
 from sdaug.service.database import open_database
+from sdaug.service.people import People
 
 
 def everything(running) -> bytes:
@@ -118,6 +120,50 @@ def test_a_deleted_person_leaves_no_byte(serve, photo):
     assert running.enrol(photo).json()["duplicates"] and person_id not in running.http.get("/api/persons").text
     left = {path.name for path in running.data.rglob("*")}
     assert left <= {"service.db", "service.db-wal", "service.db-shm"}
+
+
+def test_templates_that_do_not_open_are_left_out_and_the_service_starts(serve, photo, caplog):
+    running = serve()
+    ids = [running.enrol(photo).json()["person_id"] for _ in range(3)]
+    with running.service.engine.begin() as connection:
+        for person_id, sealed in ((ids[0], b"x" * 100), (ids[1], b"")):
+            mine = tables.templates.c.person_id == person_id
+            connection.execute(update(tables.templates).where(mine).values(sealed=sealed))
+    again = serve()
+    assert {d["person_id"] for d in again.enrol(photo).json()["duplicates"]} == {ids[2]}
+    for person_id in ids[:2]:
+        assert person_id not in caplog.text and pseudonym(again.service.vault, person_id) in caplog.text
+
+
+def test_a_database_that_cannot_be_read_at_the_start_is_read_later(serve, photo, monkeypatch, caplog):
+    monkeypatch.setattr("sdaug.service.service.RETRY_S", 0.1)
+    read, failures = People.all_templates, [OperationalError("SELECT", None, OSError("locked, says the test"))]
+    monkeypatch.setattr(People, "all_templates", lambda people: _raise(failures.pop()) if failures else read(people))
+    assert serve().enrol(photo).status_code == 200
+    assert "the templates cannot be read: OperationalError" in caplog.text and "says the test" not in caplog.text
+
+
+def test_who_is_deleted_while_the_service_starts_is_compared_with_no_more(serve, photo, monkeypatch):
+    running = serve()
+    person_id, kept = (running.enrol(photo).json()["person_id"] for _ in range(2))
+    read, was_read, deleted = People.all_templates, threading.Event(), threading.Event()
+
+    def slow(people):
+        found = read(people)
+        was_read.set()
+        assert deleted.wait(60)
+        return found
+
+    monkeypatch.setattr(People, "all_templates", slow)
+    again = serve()
+    assert was_read.wait(120)
+    assert again.http.delete(f"/api/persons/{person_id}").status_code == 200
+    deleted.set()
+    assert {d["person_id"] for d in again.enrol(photo).json()["duplicates"]} == {kept}
+
+
+def _raise(error: Exception):
+    raise error
 
 
 def test_retention_ends_by_itself(serve, photo):

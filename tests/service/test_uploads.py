@@ -203,6 +203,21 @@ def test_a_form_that_is_none(running, photo):
         assert answer.status_code == status, (kind, answer.text)
 
 
+@pytest.mark.parametrize("path", ["/api/enroll", "/api/enroll/multiple", "/api/previews", "/api/compare"])
+@pytest.mark.parametrize("charset", ["undefined", "punycode", "idna", "latin-1", "no-such"])
+def test_a_form_in_another_charset_is_refused(running, path, charset):
+    field = b'--x\r\nContent-Disposition: form-data; name="name"\r\n\r\n\xff-\xff\r\n--x--\r\n'
+    kind = f"multipart/form-data; boundary=x; charset={charset}"
+    answer = running.http.post(path, content=field, headers={"Content-Type": kind})
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_form"), answer.text
+
+
+def test_a_form_that_says_it_is_utf_8_is_taken(running, photo):
+    request = running.http.build_request("POST", "/api/compare", data={"top": "1"}, files={"file": ("p.png", photo)})
+    request.headers["Content-Type"] += '; charset="UTF-8"'
+    assert running.http.send(request).status_code == 200
+
+
 def test_metadata_of_the_photo_is_not_kept_and_its_orientation_is_applied(running, astronaut):
     turned = Image.fromarray(np.rot90(astronaut.pixels, 1).copy())
     exif = Image.Exif()

@@ -200,8 +200,10 @@ def handle_errors(app: FastAPI) -> None:
 
     async def form(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
-        where = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        return problem(ApiError(422, "invalid_field", where), request.state.request_id)
+        # Of an unknown field not its name: that is the client's own text.
+        places = [(e["loc"][: -1 if e["type"] == "extra_forbidden" else None], e["msg"]) for e in error.errors()]
+        told = dict.fromkeys(f"{'.'.join(map(str, place))}: {message}" for place, message in places)
+        return problem(ApiError(422, "invalid_field", "; ".join(told)), request.state.request_id)
 
     for kind in (ApiError, PhotoError, LaneFull, WorkerLost, JobCancelled, TaskFailed):
         app.add_exception_handler(kind, known)

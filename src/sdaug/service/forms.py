@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import Request
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
@@ -175,6 +176,9 @@ async def _sent(request: Request) -> Sent:
     kind = request.headers.get("content-type", "")
     if not re.match(r"multipart/form-data\s*;", kind, re.IGNORECASE):
         raise ApiError(415, "not_multipart", "expected a body of type multipart/form-data")
+    # Another charset is no use to anyone; some of Python's raise what Starlette does not expect, and some are slow.
+    if parse_options_header(kind)[1].get(b"charset", b"utf-8").lower() not in (b"utf-8", b"utf8"):
+        raise ApiError(400, "bad_form", "the form cannot be read: its charset is not UTF-8")
     parser = _InMemory(request.headers, request.stream(), max_files=12, max_fields=24, max_part_size=MAX_TEXT)
     try:
         form = await asyncio.wait_for(parser.parse(), READ_S)

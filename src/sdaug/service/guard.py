@@ -62,6 +62,7 @@ class Guard:
         self._app, self._service = app, service
         limits = service.settings.limits
         self._all, self._changes = Limiter(limits.requests_per_minute), Limiter(limits.changes_per_minute)
+        self._noted = Limiter(limits.failures_per_minute)  # lines of the audit log, by address without a good key
         self._uploading = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -98,11 +99,18 @@ class Guard:
             told = ApiError(500, "internal_error", "something went wrong here; nothing was stored")
             await problem(told, state["request_id"])(scope, receive, send_with_headers)
         finally:
-            if status == 401 or (status >= 400 and scope["method"] not in ("GET", "HEAD")):
+            if self._is_noted(scope, status):
                 try:
                     await run_in_threadpool(self._note, scope, status)
                 except SQLAlchemyError as error:  # the answer has been given
                     log.error("the audit log cannot be written: %s", type(error).__name__)
+
+    def _is_noted(self, scope: Scope, status: int) -> bool:
+        """Whether the audit log tells of it: never of 429, and of a stranger a few times a minute. A flood must not
+        fill the disk."""
+        if status == 429 or not (status == 401 or (status >= 400 and scope["method"] not in ("GET", "HEAD"))):
+            return False
+        return bool(scope["state"].get("actor")) or not self._noted.take(_address(scope))
 
     def _note(self, scope: Scope, status: int) -> None:
         """A line of the audit log for what was refused: which kind of address, never which person or what text."""
@@ -114,16 +122,24 @@ class Guard:
             write_line(connection, "refused", state.get("actor") or "unknown", outcome, None, state["request_id"])
 
     async def _admit(self, scope: Scope, headers: Headers, state: dict[str, Any]) -> None:
-        self._check_host(headers.get("host", ""))
         path, changes = scope["path"], scope["method"] not in ("GET", "HEAD")
-        client = scope["client"][0] if scope.get("client") else "unknown"
+        client = _address(scope)
         state["actor"] = None
-        if path not in OPEN or (path == "/api/session" and scope["method"] != "POST"):
-            state["actor"] = await self._actor(headers, changes, client)
-        elif path == "/api/session":
-            self._check_failures(client)
-            self._check_origin(headers)
-        name = state["actor"] or client
+        try:
+            self._check_host(headers.get("host", ""))
+            if path not in OPEN or (path == "/api/session" and scope["method"] != "POST"):
+                state["actor"] = await self._actor(headers, changes, client)
+            elif path == "/api/session":
+                self._check_failures(client)
+                self._check_origin(headers)
+        except ApiError:
+            # Counted by address, and apart from good keys: a flood without a key locks nobody out who has one.
+            self._count(client, changes)
+            raise
+        self._count(state["actor"] or client, changes)
+
+    def _count(self, name: str, changes: bool) -> None:
+        """Raises ApiError 429 where `name`, a key's id or an address, has asked too often."""
         for limiter, counts in ((self._all, True), (self._changes, changes)):
             wait_s = limiter.take(name) if counts else 0
             if wait_s:
@@ -159,11 +175,11 @@ class Guard:
 
     def _check_host(self, host: str) -> None:
         """A page of another site whose name was made to point here is told nothing."""
-        name = urlsplit(f"//{host}").hostname or ""
         settings = self._service.settings
-        if name in {"localhost", settings.host, *settings.hosts}:
-            return
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError):  # a text that is no host, such as "[", or a name that is no address
+            name = urlsplit(f"//{host}").hostname or ""
+            if name in {"localhost", settings.host, *settings.hosts}:
+                return
             if ipaddress.ip_address(name).is_loopback:
                 return
         raise ApiError(
@@ -173,8 +189,10 @@ class Guard:
     def _check_origin(self, headers: Headers) -> None:
         """A change by cookie comes from our own page."""
         origin, host = headers.get("origin"), headers.get("host", "")
-        if OWN_HEADER not in headers or (origin is not None and urlsplit(origin).netloc != host):
-            raise ApiError(401, "foreign_request", "a change by session cookie comes from the page itself")
+        with contextlib.suppress(ValueError):  # a text that is no address, such as "http://["
+            if OWN_HEADER in headers and (origin is None or urlsplit(origin).netloc == host):
+                return
+        raise ApiError(401, "foreign_request", "a change by session cookie comes from the page itself")
 
     def _limited(self, scope: Scope, headers: Headers, receive: Receive) -> Receive:
         """`receive` that refuses a body larger than this path takes, by its announced length or by counting."""
@@ -212,6 +230,10 @@ class Guard:
             yield
         finally:
             self._uploading -= 1
+
+
+def _address(scope: Scope) -> str:
+    return scope["client"][0] if scope.get("client") else "unknown"
 
 
 def _place_of(error: Exception) -> str:

@@ -115,6 +115,7 @@ def _step(job: Job, head: dict[str, Any]) -> None:
 
 def _end(job: Job, answer: "asyncio.Future[Any]") -> None:
     job.ended = time.monotonic()
+    job.lane_job = None  # it holds the worker's answer
     problem = answer.exception()
     if problem is None:
         head, blobs = answer.result()

@@ -62,7 +62,7 @@ class TaskFailed(RuntimeError):
 
 @dataclass(eq=False)
 class Job:
-    """One task for a worker. `answer` is its frame, or one of the errors above."""
+    """One task for a worker. `answer` is its frame, or one of the errors above. blobs: emptied when it is over."""
 
     head: dict[str, Any]
     blobs: Sequence[bytes]
@@ -132,26 +132,35 @@ class Lane:
     def cancel(self, job: Job) -> None:
         """Ends a job that waits at once, one that runs within `GRACE_S`; one that is done stays done."""
         job.cancelled.set()
-        if not job.started:
+        if not job.started and not job.answer.done():
             _fail(job, JobCancelled("cancelled before it began"))
+            self._release(job)
+
+    def _release(self, job: Job) -> None:
+        """Its place is another's, and the photos and vectors that it came with are gone from memory."""
+        job.blobs = ()
+        self._held -= 1
 
     async def _serve(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
-            job = await self._queue.get()
-            began = loop.time()
-            try:
-                if not job.answer.done():
-                    job.started = True
-                    await self._work(job)
-                    self._recent_s = 0.7 * self._recent_s + 0.3 * (loop.time() - began)
-            except asyncio.CancelledError:
-                _fail(job, JobCancelled("the service is closing"))
-                raise
-            except Exception as error:
-                _fail(job, error)
-            finally:
-                self._held -= 1
+            # No name for it here: it would keep the last job's answer until the next one comes.
+            await self._serve_one(await self._queue.get())
+
+    async def _serve_one(self, job: Job) -> None:
+        if job.answer.done():  # cancelled while it waited
+            return
+        loop = asyncio.get_running_loop()
+        began, job.started = loop.time(), True
+        try:
+            await self._work(job)
+            self._recent_s = 0.7 * self._recent_s + 0.3 * (loop.time() - began)
+        except asyncio.CancelledError:
+            _fail(job, JobCancelled("the service is closing"))
+            raise
+        except Exception as error:
+            _fail(job, error)
+        finally:
+            self._release(job)
 
     async def _work(self, job: Job) -> None:
         process = await self._worker()

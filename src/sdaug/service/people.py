@@ -1,6 +1,7 @@
 """Enrolled people in the database: written whole or not at all, sealed, deleted without a trace."""
 
 import json
+import logging
 import secrets
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +15,9 @@ from sdaug.service.clock import now, stamp
 from sdaug.service.database import erase_freed
 from sdaug.service.frames import pack, unpack
 from sdaug.service.tables import answers, bundles, persons, templates
-from sdaug.service.vault import Vault
+from sdaug.service.vault import Vault, VaultError
+
+log = logging.getLogger("sdaug.service")
 
 
 class AlreadyEnrolled(ValueError):
@@ -161,12 +164,18 @@ class People:
         return None if sealed is None else self._vault.open(sealed, f"bundle {person_id}")
 
     def all_templates(self) -> dict[str, Templates]:
-        """Everybody's vectors by person id, for the index in memory."""
+        """Everybody's vectors by person id, for the index in memory. What does not open is logged and left out."""
         with self._engine.connect() as connection:
             rows = connection.execute(select(templates.c.person_id, templates.c.sealed)).all()
         found = {}
         for row in rows:
-            head, (vectors,) = unpack(self._vault.open(row.sealed, f"templates {row.person_id}"))
+            try:
+                opened = self._vault.open(row.sealed, f"templates {row.person_id}")
+            except VaultError:
+                who = pseudonym(self._vault, row.person_id)
+                log.error("the templates of person %s (audit log) do not open: no photo is compared with them", who)
+                continue
+            head, (vectors,) = unpack(opened)
             array = np.frombuffer(vectors, "<f4").reshape(-1, head["dim"])
             found[row.person_id] = Templates(array, tuple(head["origins"]), head["recogniser_sha256"])
         return found

@@ -6,6 +6,7 @@ import datetime
 import logging
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
 from sdaug.service.answers import SdStatus
@@ -24,6 +25,9 @@ from sdaug.service.settings import ServiceSettings
 log = logging.getLogger("sdaug.service")
 
 SWEEP_S = 600.0
+RETRY_S = 5.0
+"""Seconds until a start that failed is tried again."""
+
 AUDIT_DAYS = 365
 """How long a line of the audit log is kept."""
 
@@ -58,6 +62,8 @@ class Service:
         """Of wrong keys, by address."""
         self.jobs = Jobs(self.generation, limits.previews, limits.kept_s)
         self._index: Index | None = None
+        self._deleted: set[str] = set()
+        """People deleted while the index is being made: what was read for it may hold them."""
         self._facts: dict[str, Any] | None = None
         self._known = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -83,13 +89,20 @@ class Service:
         while self._facts is None:
             try:
                 facts, _ = await self.faces.run({"kind": "status"})
+                people = await run_in_threadpool(self.people.all_templates)
             except (WorkerLost, TaskFailed, JobCancelled) as error:
                 log.error("the face worker does not start: %s", error)
-                await asyncio.sleep(5)
+                await asyncio.sleep(RETRY_S)
+                continue
+            except SQLAlchemyError as error:  # its message may quote a row
+                log.error("the templates cannot be read: %s", type(error).__name__)
+                await asyncio.sleep(RETRY_S)
                 continue
             own = facts["recogniser"]
-            people = await run_in_threadpool(self.people.all_templates)
             self._index = Index(people, own["sha256"], own["metric"])
+            for person_id in self._deleted:
+                self._index.drop(person_id)
+            self._deleted.clear()
             self._facts = facts
         self._known.set()
 
@@ -131,6 +144,8 @@ class Service:
         found = await run_in_threadpool(self.people.delete, person_id, actor, request_id, action)
         if self._index is not None:
             self._index.drop(person_id)
+        elif found:
+            self._deleted.add(person_id)
         return found
 
     async def sweep(self) -> None:

@@ -30,9 +30,10 @@ class Limits(Config):
     its header before anything is decoded. decode_s: seconds a worker may take to decode one photo. stall_s: seconds a
     worker may be silent in later steps; generation_stall_s: the same for the one that generates, reading weights
     included. face_queue, generation_queue: jobs that wait or run; one more is refused. uploads: requests with a body
-    that are served at once. requests_per_minute, changes_per_minute: of one API key, all and those that are not GET.
-    failures_per_minute: wrong keys from one address. previews: kept in memory at once; kept_s: seconds that a finished
-    job and its preview live.
+    that are served at once. requests_per_minute, changes_per_minute: of one API key, all and those that are not GET;
+    of one address, those without a good key. failures_per_minute: wrong keys from one address, and lines of the audit
+    log on what is refused to it. previews: kept in memory at once; kept_s: seconds that a finished job and its preview
+    live.
     """
 
     image_bytes: int = Field(default=10 * MIB, ge=1)

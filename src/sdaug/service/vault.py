@@ -45,7 +45,7 @@ class Vault:
         """What `seal` was given. Raises VaultError under another key, for another `about`, or if a bit has changed."""
         try:
             return self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], about.encode())
-        except InvalidTag as error:
+        except (InvalidTag, ValueError) as error:  # ValueError: too short to hold a nonce
             raise VaultError(f"{about} cannot be opened: another data key sealed it, or it was changed") from error
 
     def keyed_hash(self, purpose: str, text: str) -> str:

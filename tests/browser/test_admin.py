@@ -133,7 +133,6 @@ def test_enrol_without_sd_compare_and_delete(page):
     assert page.locator("#peopleRows tr").count() == 0
 
 
-@pytest.mark.parametrize("page", ["phone", "desktop"], indirect=True)
 def test_views_are_shown_and_the_chosen_ones_enrolled(page):
     fill(page, 10_000 + page.viewport_size["width"])
     page.get_by_label(re.compile("AI augmentation")).press("Space")
@@ -156,6 +155,14 @@ def test_views_are_shown_and_the_chosen_ones_enrolled(page):
     assert page.locator("#generationTime").text_content().endswith(" s")
     assert "rejected by reviewer" in page.locator("#enrolNotes").text_content()
     page.shot("enrolled-with-sd")
+
+    page.locator("#comparePhoto").set_input_files(str(photo_path("astronaut")))
+    page.get_by_role("button", name="Compare").click()
+    page.locator("#compareRows tr").first.wait_for()
+    assert "match" in page.locator("#compareRows").text_content()
+    page.shot("compared-with-sd")
+    assert fits(page) and accessible(page) == []
+
     page.on("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Delete Ayesha Khan").first.click()
     page.get_by_text("Deleted Ayesha Khan").wait_for()

@@ -31,7 +31,7 @@ def begin(running, photo, angles=3):
 
 
 def until(running, job_id, *states):
-    for _ in range(600):
+    for _ in range(3000):  # a cold worker on a busy machine
         job = running.http.get(f"/api/jobs/{job_id}").json()
         if job["state"] in states:
             return job

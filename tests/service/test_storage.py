@@ -20,11 +20,19 @@ from sdaug.service.audit import pseudonym
 from sdaug.service.clock import now, stamp
 from sdaug.service.database import open_database
 from sdaug.service.people import People
+from tests.service.test_previews import begin, until
 
 
 def everything(running) -> bytes:
     """Every byte under the data folder."""
     return b"".join(path.read_bytes() for path in sorted(running.data.rglob("*")) if path.is_file())
+
+
+def look_alikes(running, photo) -> set[str]:
+    """Who is reported as a duplicate of the person in the photo, who is enrolled for it and deleted again."""
+    enrolled = running.enrol(photo).json()
+    assert running.http.delete(f"/api/persons/{enrolled['person_id']}").status_code == 200
+    return {other["person_id"] for other in enrolled["duplicates"]}
 
 
 def test_the_same_key_enrols_once_and_answers_alike(running, photo):
@@ -98,11 +106,17 @@ def test_what_is_stored_cannot_be_read_without_the_key(running, photo):
 
 
 def test_a_deleted_person_leaves_no_byte(serve, photo):
-    """Database, its log, files, index, jobs: searched for ids, hashes and every sealed column."""
+    """Database, its log and files: searched for ids, hashes and every sealed column; index, job and preview: asked."""
     running = serve()
     kept = running.enrol(photo).json()["person_id"]
-    enrolled = running.enrol(photo, headers={"Idempotency-Key": "gone"}).json()
+    job_id = begin(running, photo, 3)
+    views = [view["image"] for view in until(running, job_id, "done")["previews"] if view["image"]]
+    picture = running.http.get(views[0]).content
+    never = {"photo": photo[1000:1040], "preview": job_id.encode(), "its picture": picture[1000:1040]}
+    enrolled = running.enrol(photo, preview_id=job_id, headers={"Idempotency-Key": "gone"}).json()
     person_id = enrolled["person_id"]
+    assert enrolled["augmentation_breakdown"]["original"] < enrolled["embeddings_created"], "views were enrolled"
+    assert look_alikes(running, photo) == {kept, person_id}
     with running.service.engine.connect() as connection:
         row = connection.execute(tables.persons.select().where(tables.persons.c.id == person_id)).one()
         traces = {"id": person_id.encode(), "national id": row.national_id_hash.encode(), "record": row.record[20:60]}
@@ -113,11 +127,16 @@ def test_a_deleted_person_leaves_no_byte(serve, photo):
     stored = everything(running)
     # A sealed bundle spans many pages; forty bytes in one page are found as they are.
     assert {what for what, trace in traces.items() if trace not in stored} <= {"bundles middle"}
+    assert {what for what, trace in never.items() if trace in stored} == set()
     assert running.http.delete(f"/api/persons/{person_id}").status_code == 200
     stored = everything(running)
-    assert {what for what, trace in traces.items() if trace in stored} == set()
+    assert {what for what, trace in (traces | never).items() if trace in stored} == set()
     assert kept.encode() in stored
-    assert running.enrol(photo).json()["duplicates"] and person_id not in running.http.get("/api/persons").text
+    assert look_alikes(running, photo) == {kept} and person_id not in running.http.get("/api/persons").text
+    file = {"file": ("p.png", photo)}
+    assert running.http.post("/api/compare", data={"person_id": person_id}, files=file).status_code == 404
+    for address in (f"/api/jobs/{job_id}", *views):
+        assert running.http.get(address).status_code == 404
     left = {path.name for path in running.data.rglob("*")}
     assert left <= {"service.db", "service.db-wal", "service.db-shm"}
 

@@ -219,7 +219,7 @@ def test_a_real_array_shows_in_the_sampled_peak():
         time.sleep(0.05)
     with watch() as some:
         array = np.ones(30 * MB)
-        time.sleep(0.1)
+        time.sleep(1.0)  # on a busy machine it is looked at less often
         del array
     assert some.peaks["resident_peak_sampled"] - none.peaks["resident_peak_sampled"] > 200 * MB
 

@@ -86,8 +86,8 @@ jetson: $(JETSON_STAMP)
 	mkdir -p $(JETSON_OUT)
 	$(SDAUG) doctor
 	$(SDAUG) plan experiments/jetson.yaml --device $(JETSON) --json > $(JETSON_OUT)/plan.json
-	-$(SDAUG) sweep experiments/jetson.yaml --out $(JETSON_OUT)
-	-$(SDAUG) bench predict experiments/jetson.yaml --device $(JETSON) --json > $(JETSON_OUT)/predicted.json
+	$(SDAUG) sweep experiments/jetson.yaml --out $(JETSON_OUT)
+	$(SDAUG) bench predict experiments/jetson.yaml --device $(JETSON) --json > $(JETSON_OUT)/predicted.json
 	$(SDAUG) report experiments/jetson.yaml --results $(JETSON_OUT) --out $(JETSON_OUT)/report.html
 	$(SDAUG) enrol astronaut --subject jetson-subject --chosen $(JETSON_OUT)/chosen.json --out $(JETSON_OUT)/enrolment --overwrite
 	$(SDAUG) verify $(JETSON_OUT)/enrolment

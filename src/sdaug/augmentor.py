@@ -18,6 +18,7 @@ from sdaug.gate import Gate, load_measures, open_gate, overall
 from sdaug.ladder import climb_down
 from sdaug.measure.environment import environment
 from sdaug.measure.memory import give_back, meters, watch
+from sdaug.measure.passes import passes
 from sdaug.measure.stages import stage, stages
 from sdaug.packs import FacePack, check_pack, load_pack
 from sdaug.synthesis.control import control_image
@@ -96,9 +97,9 @@ class GenerativeAugmentor:
         cohort: other people, none of whom a view may be closer to than to this person; read with `read_cohort`.
         Raises PhotoError (a ValueError) for a photo that cannot be used, before anything slow is loaded.
         """
-        with watch() as memory, stages() as seconds:
+        with watch() as memory, stages() as seconds, passes() as seen:
             record = self._augment(photo, self._generation(num_angles, seed), face, cohort, progress)
-        return replace(record, memory=meters() | memory.peaks, stages=seconds)
+        return replace(record, memory=meters() | memory.peaks, stages=seconds, passes=seen)
 
     def _augment(
         self,

@@ -74,6 +74,7 @@ def manifest(record: Augmentation, images: dict[int, str]) -> dict[str, Any]:
         "acceptance": acceptance(record),
         "timings": record.timings,
         "stages": stage_report(record.stages),
+        "passes": record.passes,
         "memory": record.memory,
         "environment": record.environment,
     }

@@ -14,6 +14,8 @@ import numpy as np
 from PIL import Image
 
 from sdaug.augmentor import GenerativeAugmentor
+from sdaug.bench.floors import record_floor_s
+from sdaug.bench.timing import check_floor
 from sdaug.config import GenerationSettings, RunSettings
 from sdaug.contact import contact_sheet
 from sdaug.diffusion.libraries import import_libraries
@@ -25,7 +27,7 @@ from sdaug.photos import photo_path
 from sdaug.record import manifest, write_json
 from sdaug.types import Augmentation
 
-SCHEMA = "sdaug.cell/4"
+SCHEMA = "sdaug.cell/5"
 RESULT = "result.json"
 VECTORS = "vectors.npz"
 
@@ -106,6 +108,8 @@ def _run_cell(
         photo = read_photo(photo_path(call["photo"]))
         with watch_board() as looks:
             timed = timed_calls(lambda: augmentor.augment(photo), repeats)
+        floor_s = record_floor_s(timed.record, settings.model)
+        check_floor(call["key"], (timed.first_call_s, *timed.call_s), floor_s)
         images = write_images(folder, timed.record)
         np.savez(folder / VECTORS, **_vectors(timed.record))
         Image.fromarray(contact_sheet(photo, timed.record.angles)).save(folder / "contact.png")
@@ -116,6 +120,7 @@ def _run_cell(
         result = _head(call, settings, "finished") | {
             "device": device(timed.record.environment),
             "latency_s": {**before, "first_call": timed.first_call_s, "call": list(timed.call_s)},
+            "floor_s": floor_s,
             "telemetry": looks.report(),
             "energy_j": looks.energy_j,
             "record": manifest(timed.record, images),

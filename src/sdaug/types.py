@@ -200,7 +200,8 @@ class AngleResult:
 class Augmentation:
     """The whole record of one `generate` call. `timings` in seconds, `memory` in bytes, each named by its meter.
 
-    stages: seconds of every time that a stage ran, by stage; together no more than `timings["total_s"]`.
+    stages: seconds of every time that a stage ran, by stage; together no more than `timings["total_s"]`. passes: images
+    that each network saw, by network.
     """
 
     source: dict[str, Any]
@@ -211,6 +212,7 @@ class Augmentation:
     memory: dict[str, int | None]
     environment: dict[str, Any] = field(default_factory=dict)
     stages: dict[str, list[float]] = field(default_factory=dict)
+    passes: dict[str, int] = field(default_factory=dict)
 
     @property
     def accepted(self) -> tuple[AngleResult, ...]:

@@ -4,6 +4,7 @@ import json
 import time
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -158,6 +159,19 @@ def test_the_report_has_every_figure_with_its_interval_and_baseline(monkeypatch)
         assert 0 < peer["ratio"]["quick"]["low"] <= peer["ratio"]["quick"]["value"], name
         ours = report["five_angles_s"]["quick"]
         assert peer["ratio"]["quick"]["value"] <= ours["high"] / peer["five_angles_s"]["low"], name
+    assert report["schema"] == "sdaug.bench.pipeline/3"
+    for name in ("ratio_same_settings", "ratio_recommended_5"):
+        assert len(report[name]["pairs"]) == report[name]["n"] == 2
+        assert report[name]["value"] == pytest.approx(np.median(report[name]["pairs"]))
+    for ours in (report["baseline"]["five_angles_s"], report["five_angles_s"]["quick"], report["overhead_fraction"]):
+        assert len(ours["values"]) == 2 and min(ours["values"]) == ours["low"]
+    assert all(len(s["values"]) == s["n"] for stages in report["stages_s"].values() for s in stages.values())
+    before = report["before_s"]
+    assert before["import"] >= 0 and before["load"] > 0 and set(before["first_call"]) == set(report["stages_s"])
+    assert all(peak["resident_peak_sampled"] > 1e8 for peak in report["measured_peak_bytes"].values())
+    assert {"before", "most", "energy_j"} <= set(report["board"])
+    assert report["model_id"] == "random" and {len(one) for one in report["sha256"].values()} == {64}
+    assert set(report["floor_s"].values()) == {None}, "the small model's networks are not counted"
     assert report["batch"] == {"stock": 1, "same_settings": 1, "quick": 2}
     assert report["largest_difference_of_255"] <= 1, "at the same settings ours is stock's picture"
     before_rounding = report["largest_difference_before_rounding"]
@@ -166,6 +180,17 @@ def test_the_report_has_every_figure_with_its_interval_and_baseline(monkeypatch)
     assert report["date"].startswith("20") and report["machine"]["packages"]["torch"]
     assert report["wall_s"] > sum(call.seconds for one in made.rounds for call in one.values())
     assert [now[1] for now in seen] == [0, 1, 2, 3]
+
+
+def test_a_call_below_its_floor_is_an_error(monkeypatch, sdaug):
+    monkeypatch.setattr(bench, "build", lambda *_, **__: random_components().vae)
+    seen = []
+    monkeypatch.setattr(bench, "call_floor_s", lambda passes, *_, **more: seen.append((passes, more["vae"])) or 1e6)
+    small = ["--model-id", "random", "--device", "cpu", "--rounds", 1, "--steps", 1, "--size", 64, "--lever", "none"]
+    done = sdaug("bench", "pipeline", *small)
+    assert done.code == 1 and "stock: " in done.err and "its arithmetic takes 1e+06 s" in done.err
+    assert seen[0] == ({"unet": 2, "controlnet": 2, "decode": 1}, "standard"), "guided: each sees the image twice"
+    assert seen[2] == ({"unet": 10, "controlnet": 8, "decode": 2}, "tiny")
 
 
 def no_compiler(device):

@@ -6,14 +6,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from sdaug.bench import predicted as comparing
-from sdaug.bench.case import Case
-from sdaug.bench.predicted import Row, rank_correlation, summary, table
+from sdaug.bench.case import Case, LeftOut
+from sdaug.bench.predicted import Row, check_threads, rank_correlation, summary, table
 from sdaug.bench.timing import ImpossibleTime, Spent, check_floor, run_in_turn
+from sdaug.bench.wholes import whole_cases
+from sdaug.config import RunSettings
 from sdaug.costmodel import calibration
 from sdaug.costmodel.calibration import Timed, fit_fresh, fit_rate, peak_gflops, time_operator
 from sdaug.costmodel.call import Call
+from sdaug.costmodel.device import load_device
 from sdaug.costmodel.figures import Interval
 from sdaug.costmodel.operators import operators
 from sdaug.costmodel.parts import count_part
@@ -23,7 +27,7 @@ from sdaug.costmodel.work import KINDS, Op, Work
 from sdaug.planning.machine import half_format, machine_named
 from sdaug.planning.plan import plan
 from sdaug.planning.report import make_report
-from sdaug.planning.settings import calls_of
+from sdaug.planning.settings import Asked, calls_of
 from sdaug.planning.standard import local_settings, standard_settings
 
 
@@ -201,7 +205,10 @@ def test_a_comparison_is_reported_row_by_row(processor, monkeypatch):
     monkeypatch.setattr(comparing, "part_cases", lambda *arguments: [[slow]])
     monkeypatch.setattr(comparing, "whole_cases", lambda *arguments: [])
     monkeypatch.setattr(comparing, "quiet_clock", lambda device, threads: time.perf_counter)
+    monkeypatch.setattr(comparing, "check_threads", lambda machine: None)
     report = comparing.compare(processor, [], device="cpu", rounds=2)
+    assert report["schema"] == "sdaug.bench.predict/2" and read_processor(report["calibration"]) == processor
+    assert report["left_out"] == []
     assert json.loads(json.dumps(report))["rows"][0]["name"] == "slow"
     assert {"commit", "date", "machine", "summary", "bounds"} <= set(report)
     assert "slow" in table(report) and "median error" in table(report)
@@ -209,6 +216,65 @@ def test_a_comparison_is_reported_row_by_row(processor, monkeypatch):
     monkeypatch.setattr(comparing, "part_cases", lambda *arguments: [[fast]])
     with pytest.raises(ImpossibleTime, match="fast"):
         comparing.compare(processor, [], device="cpu", rounds=1)
+
+
+def test_a_setting_that_fails_is_left_out_with_its_reason_and_the_others_are_kept(processor, monkeypatch):
+    def cases(*arguments):
+        yield Case("good", "whole", lambda: time.sleep(0.01), Interval(0.01, 0.008, 0.02), 1e-4, sha256={"unet": "ab"})
+        yield LeftOut("unloadable", "WeightsMissing: there are none")
+        yield Case("large", "whole", exhausted, Interval(0.01, 0.008, 0.02), 1e-4)
+
+    def exhausted():
+        raise MemoryError("2 GB")
+
+    monkeypatch.setattr(comparing, "whole_cases", cases)
+    monkeypatch.setattr(comparing, "check_threads", lambda machine: None)
+    monkeypatch.setattr(comparing, "quiet_clock", lambda device, threads: time.perf_counter)
+    report = comparing.compare(processor, [], device="cpu", rounds=1, parts=False)
+    assert [(row["name"], row["sha256"]) for row in report["rows"]] == [("good", {"unet": "ab"})]
+    assert report["left_out"] == [
+        {"name": "unloadable", "why": "WeightsMissing: there are none"},
+        {"name": "large", "why": "out of memory: MemoryError: 2 GB"},
+    ]
+    assert "large: left out: out of memory: MemoryError: 2 GB" in table(report)
+    monkeypatch.setattr(comparing, "whole_cases", lambda *arguments: [LeftOut("a", "b")])
+    with pytest.raises(ValueError, match="nothing could be run: a: b"):
+        comparing.compare(processor, [], device="cpu", rounds=1, parts=False)
+
+
+def test_whole_calls_that_cannot_be_loaded_are_left_out_one_by_one(processor):
+    def asked(name, **model):
+        return Asked(name, RunSettings.model_validate({"model": model | {"device": "cpu"}}))
+
+    missing = asked("missing", model_id="/nowhere")
+    small = asked("small", model_id="random")
+    first, second = whole_cases(processor, [missing, small], "cpu")
+    assert first.name == "missing" and first.why.startswith("WeightsMissing: ")
+    assert second.why.startswith("ValueError: the small random model is not modelled")
+
+
+def test_counted_memory_is_compared_with_the_allocators():
+    def of(counted, allocated):
+        return replace(row("x", 1.0, 1.0), counted_bytes=counted, peaks={"cuda_allocated_peak": allocated})
+
+    assert of(103, 100).memory_error == pytest.approx(0.03)
+    assert of(103, None).memory_error is of(None, 100).memory_error is row("x", 1.0, 1.0).memory_error is None
+    found = summary([of(103, 100), of(95, 100)])
+    assert found["summary"]["all"]["memory_error"] == pytest.approx(0.05)
+    assert [one["memory_error"] for one in found["rows"]] == pytest.approx([0.03, -0.05])
+    assert "memory within 5.0%" in table(found | {"title": "x", "left_out": []})
+
+
+def test_a_calibration_of_other_threads_is_refused(processor, sdaug, monkeypatch):
+    check_threads(replace(processor, threads=torch.get_num_threads()))
+    check_threads(load_device("orin-agx-64"))
+    other = torch.get_num_threads() + 1
+    with pytest.raises(ValueError, match=f"calibrated with {other} threads and {other - 1} run now"):
+        comparing.compare(replace(processor, threads=other), [], device="cpu")
+    monkeypatch.setattr(calibration, "device_class", lambda device: "a test")
+    calibration.remember_calibration(replace(processor, threads=other))
+    done = sdaug("bench", "predict")
+    assert done.code == 1 and "a test was calibrated with" in done.err
 
 
 def test_what_runs_is_what_is_counted(processor):

@@ -27,7 +27,7 @@ def finished(key: str, setting: str, person: str, seed: int) -> dict:
         "accepted": True, "reasons": [], "similarity": {"dlib_resnet": 0.5}, "raw": None,
     }  # fmt: skip
     return {
-        "schema": "sdaug.cell/4", "key": key, "setting": setting, "person": person, "seed": seed, "status": "finished",
+        "schema": "sdaug.cell/5", "key": key, "setting": setting, "person": person, "seed": seed, "status": "finished",
         "device": "a board on a host", "settings": RunSettings(backend="warp").model_dump(mode="json"),
         "latency_s": {"import": 0.0, "load": 1.0, "first_call": 2.0, "call": [1.0]},
         "record": {

@@ -7,14 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from sdaug.bench.floors import call_floor_s
+from sdaug.bench.timing import Spent, check_floor
 from sdaug.config import GenerationSettings, ModelSettings
 from sdaug.diffusion.descent import forget_frames, out_of_memory
-from sdaug.diffusion.generator import Generated, Job
+from sdaug.diffusion.generator import DiffusionGenerator, Generated, Job
 from sdaug.diffusion.load import load_generator
 from sdaug.diffusion.weights import locate
 from sdaug.levers import LeverSkipped
-from sdaug.measure.clock import Times
+from sdaug.measure.board import watch_board
 from sdaug.measure.memory import give_back, watch
+from sdaug.measure.passes import passes
 from sdaug.packs import FacePack, face_from_landmarks
 from sdaug.plugins import names
 from sdaug.recipes import RECIPES
@@ -71,16 +74,19 @@ def every_lever() -> list[Configuration]:
 class Row:
     """What one configuration did. skipped: why it did not run; everything measured is then None.
 
-    first_s: the first batch, which the rest leaves out (warm-up, compilation). images_s: all of them, once more, by
-    batch. similarity: to the first configuration's image of the same angle and seed, by recogniser, median;
-    raw_similarity: the same before the photo's own pixels are put back.
+    first_s: the first batch, which the rest leaves out (warm-up, compilation). images_s: calls of all images, the first
+    of them for the pictures and in no figure. floor_s: what such a call takes at least, None where the device is not
+    known. board: what it told meanwhile. similarity: to the first configuration's image of the same angle and seed, by
+    recogniser, median; raw_similarity: the same before the photo's own pixels are put back.
     """
 
     configuration: Configuration
     skipped: str | None = None
     load_s: float | None = None
     first_s: float | None = None
-    images_s: Times | None = None
+    images_s: Spent | None = None
+    floor_s: float | None = None
+    board: dict[str, Any] | None = None
     peak: dict[str, int | None] | None = None
     similarity: dict[str, float] | None = None
     raw_similarity: dict[str, float] | None = None
@@ -88,7 +94,6 @@ class Row:
 
     def report(self) -> dict[str, Any]:
         """JSON-able."""
-        seconds = None if self.images_s is None else sum(self.images_s.values_ms) / 1e3
         return {
             "name": self.configuration.name,
             "levers": self.configuration.levers,
@@ -97,7 +102,9 @@ class Row:
             "skipped": self.skipped,
             "load_s": self.load_s,
             "first_s": self.first_s,
-            "images_s": seconds,
+            "images_s": None if self.images_s is None else self.images_s.report(),
+            "floor_s": self.floor_s,
+            "board": self.board,
             "peak_bytes": self.peak,
             "similarity": self.similarity,
             "raw_similarity": self.raw_similarity,
@@ -112,13 +119,15 @@ def bench_configurations(
     configurations: Sequence[Configuration],
     images: int = 5,
     size: int = 512,
+    rounds: int = 3,
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> list[Row]:
-    """Each configuration loaded, warmed up with one image and run on the first `images` angles of `photo`.
+    """Each configuration loaded, warmed up with one batch and run on the first `images` angles of `photo`, once for the
+    pictures and `rounds` times for the clock.
 
     The first configuration that runs is what the others' images are compared with. One whose lever does not apply here,
     or that needs more memory than there is, is a row with its reason. Raises WeightsError before anything is loaded
-    where there are no weights, PhotoError where there is no face.
+    where there are no weights, PhotoError where there is no face, ImpossibleTime where a call took less than it can.
     """
     locate(model)
     face = pack.largest(photo.pixels)
@@ -133,7 +142,7 @@ def bench_configurations(
     for number, configuration in enumerate(configurations):
         progress(configuration.name, number, len(configurations))
         try:
-            row, made = _run(configuration, model, jobs, size)
+            row, made = _run(configuration, model, jobs, size, rounds)
         except LeverSkipped as skipped:
             rows.append(Row(configuration, skipped=str(skipped)))
             continue
@@ -151,10 +160,10 @@ def bench_configurations(
 
 
 def _run(
-    configuration: Configuration, model: ModelSettings, jobs: Sequence[Job], size: int
+    configuration: Configuration, model: ModelSettings, jobs: Sequence[Job], size: int, rounds: int
 ) -> tuple[Row, list[Generated]]:
     settings = GenerationSettings(**configuration.generation, size=size)
-    with watch() as memory:
+    with watch() as memory, watch_board() as looks:
         started = time.perf_counter()
         generator = load_generator(model, configuration.levers)
         load_s = time.perf_counter() - started
@@ -162,18 +171,29 @@ def _run(
             started = time.perf_counter()
             list(generator.generate(jobs[: settings.batch_size or len(jobs)], settings))
             first_s = time.perf_counter() - started
-            generator.sources.posteriors.clear()
-            seconds, made = [], []
-            results = generator.generate(jobs, settings)
-            while len(made) < len(jobs):
-                started = time.perf_counter()
-                made.append(next(results))
-                seconds.append((time.perf_counter() - started) * 1e3)
-            facts = generator.facts
+            with passes() as seen:
+                before, made = _called(generator, jobs, settings)
+            spent = Spent(before, tuple(_called(generator, jobs, settings)[0] for _ in range(rounds)))
+            facts, size = generator.facts, generator.settings_for(settings).size
         finally:
             generator.close()
-    row = Row(configuration, None, load_s, first_s, Times(tuple(seconds)), memory.peaks, None, None, facts)
-    return row, made
+    vae = "tiny" if "tiny_vae" in configuration.levers else "standard"
+    floor_s = call_floor_s(
+        seen, model, configuration.levers, size=size, dtype=facts["dtype"], device=facts["device"], vae=vae
+    )
+    check_floor(configuration.name, (spent.first, *spent.values), floor_s)
+    board = looks.report() | {"energy_j": looks.energy_j}
+    return Row(configuration, None, load_s, first_s, spent, floor_s, board, memory.peaks, facts=facts), made
+
+
+def _called(
+    generator: DiffusionGenerator, jobs: Sequence[Job], settings: GenerationSettings
+) -> tuple[float, list[Generated]]:
+    """Seconds of a call on a photo that was not seen before, and what it made."""
+    generator.sources.posteriors.clear()
+    started = time.perf_counter()
+    made = list(generator.generate(jobs, settings))
+    return time.perf_counter() - started, made
 
 
 def _compared(
@@ -207,10 +227,10 @@ def table(rows: Sequence[Row]) -> str:
         if row.skipped is not None:
             lines.append(f"{name:22} skipped: {row.skipped}")
             continue
-        report, expected = row.report(), row.configuration.expected
+        expected, five_s = row.configuration.expected, None if row.images_s is None else row.images_s.p50
         peak = next((v for v in (row.peak or {}).values() if v is not None), None)
         similarity = ", ".join(f"{k} {v:.3f}" for k, v in (row.similarity or {}).items()) or "-"
-        figures = (row.load_s, row.first_s, report["images_s"], expected.get("images_s"), peak and peak / 1e9)
+        figures = (row.load_s, row.first_s, five_s, expected.get("images_s"), peak and peak / 1e9)
         cells = [
             f"{'-' if value is None else format(value, '.2f'):>{width}}"
             for value, width in zip(figures, widths.values(), strict=True)

@@ -8,20 +8,25 @@ from typing import Any
 import numpy as np
 
 from sdaug.bench.counted import STOCK, recipe
+from sdaug.bench.floors import call_floor_s
 from sdaug.bench.forwards import Forwards, forwards
 from sdaug.bench.peers import peer_calls
-from sdaug.bench.pipeline_report import RECOMMENDED, Batches, Picture, PipelineBench, five_angles
+from sdaug.bench.pipeline_report import RATIOS, Batches, Picture, PipelineBench, five_angles
 from sdaug.bench.stock import stock_image, stock_pipeline
+from sdaug.bench.timing import check_floor
 from sdaug.config import GenerationSettings, ModelSettings
 from sdaug.costmodel.architecture import build
 from sdaug.diffusion.components import Components
 from sdaug.diffusion.generator import DiffusionGenerator, Job
+from sdaug.diffusion.libraries import import_libraries
 from sdaug.diffusion.load import assemble, choose_device, encoded_prompts, install
 from sdaug.diffusion.source import SourceCache
 from sdaug.diffusion.weights import load_components
 from sdaug.levers import LeverSkipped, torch_compile
+from sdaug.measure.board import watch_board
 from sdaug.measure.clock import paired_ratio
 from sdaug.measure.environment import provenance
+from sdaug.measure.memory import watch
 from sdaug.plugins import load as load_plugin
 from sdaug.types import Pose, View
 
@@ -59,16 +64,19 @@ def bench_pipeline(
     apply here; precision is stock's too. steps: of the baseline's 20 that are run, by default 2 on a CPU and all on a
     GPU; all passes of a kind cost the same, so the others are added up. On a CPU our recommended calls make two images
     at once, so that the UNet sees as many as in a guided step and is compiled once; on a GPU ours make five.
-    Raises `WeightsError`, and `LeverSkipped` for a lever that was asked for and does not apply.
+    Raises `WeightsError`, `LeverSkipped` for a lever that was asked for and does not apply, and `ImpossibleTime`.
     """
     total = rounds + 2
     progress("weights", 0, total)
+    started = time.perf_counter()
+    import_s = import_libraries()
     device, _ = choose_device(model.device)
-    origin, started = provenance(), time.perf_counter()
+    origin = provenance()
     levers, skipped = fastest_levers(device) if levers is None else (levers, {})
     on_gpu = device.type == "cuda"
     steps = steps or (STOCK.num_inference_steps if on_gpu else 2)
     batches = Batches(5, 5) if on_gpu else Batches(1, 2)
+    loading = time.perf_counter()
     parts = load_components(model, levers.get("precision", {}).get("dtype", "float32"))
     prompts = encoded_prompts(parts, None)
     parts = replace(parts, prompt_embeds=prompts.positive, negative_prompt_embeds=prompts.negative)
@@ -77,12 +85,13 @@ def bench_pipeline(
     pipe = stock_pipeline(parts, device)
     generator = _ours(parts, levers, device)
     tiny = _with_tiny_vae(generator)
+    load_s = time.perf_counter() - loading
     jobs = [any_job(size, index) for index in range(max(batches.same_settings, batches.quick))]
     same = STOCK.model_copy(update={"num_inference_steps": steps, "size": size})
     quick = recipe("quick", size)
     theirs: list[Picture] = []
     ours: list[Picture] = []
-    peaks: dict[str, int | None] = {}
+    peaks: dict[str, dict[str, int | None]] = {}
 
     def once(same: GenerationSettings, quick: GenerationSettings) -> dict[str, Forwards]:
         calls: dict[str, Callable[[], Forwards]] = {
@@ -91,7 +100,7 @@ def bench_pipeline(
             "quick": lambda: _our_call(tiny, jobs[: batches.quick], quick, []),
             **peer_calls(pipe, same, lambda pipe, asked: _stock_call(pipe, parts, jobs[0], asked, [])),
         }
-        return {name: _with_peak(call, name, device, peaks) for name, call in calls.items()}
+        return {name: _with_peaks(call, name, peaks) for name, call in calls.items()}
 
     measured = []
     try:
@@ -99,19 +108,20 @@ def bench_pipeline(
         # A step of each kind is all it takes to compile, and to do whatever else is done only once.
         one_step = {"num_inference_steps": 1, "control_guidance_end": 1.0}
         with_and_without = {"num_inference_steps": 2, "control_guidance_end": 0.5, "hole_strength": 1.0}
-        once(same.model_copy(update=one_step), quick.model_copy(update=with_and_without))
-        for number in range(rounds):
-            progress("rounds", number + 2, total)
-            measured.append(once(same, quick))
+        first = once(same.model_copy(update=one_step), quick.model_copy(update=with_and_without))
+        with watch_board() as looks:
+            for number in range(rounds):
+                progress("rounds", number + 2, total)
+                measured.append(once(same, quick))
     finally:
         generator.close()
         tiny.close()
+    floors = {name: _floor_s(call, name, model, levers, size, generator) for name, call in measured[0].items()}
+    for name, floor_s in floors.items():
+        check_floor(name, [one[name].seconds for one in measured], floor_s)
     seconds = [five_angles(one, steps, batches) for one in measured]
     stock = [one["stock"] for one in seconds]
-    ratios = {
-        name: paired_ratio([one[variant] for one in seconds], stock)
-        for name, variant in {"ratio_same_settings": "same_settings", **RECOMMENDED}.items()
-    }
+    ratios = {name: paired_ratio([one[variant] for one in seconds], stock) for name, variant in RATIOS.items()}
     # Of the shortest calls, where what is not a network weighs most.
     overhead = tuple(one["quick"].stages["outside"] / one["quick"].seconds for one in measured)
     # The first of our batch is stock's: the same photo, index and seed.
@@ -126,24 +136,41 @@ def bench_pipeline(
         difference=difference,
         decoded_difference=decoded,
         measured_peaks=peaks,
-        facts=generator.facts | {"levers_skipped": skipped},
+        floors=floors,
+        before={"import": import_s, "load": load_s, "first_call": {name: one.seconds for name, one in first.items()}},
+        board=looks.report() | {"energy_j": looks.energy_j},
+        facts=generator.facts | {"levers_skipped": skipped, "model_id": model.model_id, "sha256": dict(parts.digests)},
         provenance=origin,
         wall_s=time.perf_counter() - started,
     )
 
 
-def _with_peak(call: Callable[[], Forwards], name: str, device: Any, peaks: dict[str, int | None]) -> Forwards:
-    """The call, and the most that PyTorch had allocated on the GPU during it. Everything else that is loaded is in it:
-    stock's pipeline shares our weights, but holds its own VAE beside the tiny one."""
-    if device.type != "cuda":
-        peaks[name] = None
-        return call()
-    import torch
-
-    torch.cuda.reset_peak_memory_stats(device)
-    made = call()
-    peaks[name] = torch.cuda.max_memory_allocated(device)
+def _with_peaks(call: Callable[[], Forwards], name: str, peaks: dict[str, dict[str, int | None]]) -> Forwards:
+    """The call, and the peaks of memory during it. Everything else that is loaded is in them: stock's pipeline shares
+    our weights, but holds its own VAE beside the tiny one."""
+    with watch() as memory:
+        made = call()
+    peaks[name] = memory.peaks
     return made
+
+
+def _floor_s(
+    call: Forwards,
+    variant: str,
+    model: ModelSettings,
+    levers: dict[str, dict[str, Any]],
+    size: int,
+    generator: DiffusionGenerator,
+) -> float | None:
+    """What the passes of `call` take at least."""
+    seen: dict[str, int] = {}
+    for one in call.passes:
+        if one.stage in ("unet", "controlnet", "decode"):
+            seen[one.stage] = seen.get(one.stage, 0) + one.images
+    pipeline = generator.pipeline
+    dtype, device = str(pipeline.dtype).removeprefix("torch."), str(pipeline.device)
+    vae = "tiny" if variant == "quick" else "standard"
+    return call_floor_s(seen, model, levers, size=size, dtype=dtype, device=device, vae=vae)
 
 
 def _ours(parts: Components, levers: dict[str, dict[str, Any]], device: Any) -> DiffusionGenerator:

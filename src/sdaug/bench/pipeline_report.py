@@ -14,6 +14,8 @@ from sdaug.recipes import RECIPES
 
 ANGLES = 5
 RECOMMENDED = {"ratio_recommended_5": "quick", "ratio_recommended_10": "balanced"}
+RATIOS = {"ratio_same_settings": "same_settings", **RECOMMENDED}
+"""Of which variant to stock each ratio is."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,9 @@ class PipelineBench:
     """rounds: for each, what a call cost, by variant, peers included. measured_steps: of the baseline's 20; the rest is
     added up from the passes that ran. ratios: ours / stock, for the same five angles. difference: of our picture and
     stock's at the same settings, the largest, in levels of 255; decoded_difference: the same before rounding, pixels
-    about -1..1. provenance: of the code and the machine, at the start. wall_s: seconds since, loading and compilation
-    included."""
+    about -1..1. measured_peaks: bytes by variant and meter. floors: seconds by variant, None where not known. before:
+    seconds of importing, loading, and of each variant's first call, which compiles. board: what the device told during
+    the rounds. provenance: of the code and the machine, at the start. wall_s: seconds since, everything included."""
 
     rounds: tuple[dict[str, Forwards], ...]
     measured_steps: int
@@ -47,7 +50,10 @@ class PipelineBench:
     overhead: tuple[float, ...]
     difference: int
     decoded_difference: float
-    measured_peaks: dict[str, int | None]
+    measured_peaks: dict[str, dict[str, int | None]]
+    floors: dict[str, float | None]
+    before: dict[str, Any]
+    board: dict[str, Any]
     facts: dict[str, Any]
     provenance: dict[str, Any]
     wall_s: float
@@ -58,10 +64,10 @@ class PipelineBench:
         peers = [peer_seconds(one, self.measured_steps, ANGLES) for one in self.rounds]
         seconds = {name: spread([one[name] for one in five]) for name in five[0]}
         return {
-            "schema": "sdaug.bench.pipeline/2",
+            "schema": "sdaug.bench.pipeline/3",
             **self.provenance,
             "wall_s": self.wall_s,
-            **{name: asdict(ratio) for name, ratio in self.ratios.items()},
+            **{name: asdict(ratio) | {"pairs": _pairs(five, RATIOS[name])} for name, ratio in self.ratios.items()},
             "overhead_fraction": spread(self.overhead),
             "peak_gb": counted_peaks(),
             "baseline": {
@@ -78,6 +84,11 @@ class PipelineBench:
             "largest_difference_of_255": self.difference,
             "largest_difference_before_rounding": {"value": self.decoded_difference, "pixels": "-1 to 1"},
             "measured_peak_bytes": self.measured_peaks,
+            "floor_s": self.floors,
+            "before_s": self.before,
+            "board": self.board,
+            "model_id": self.facts["model_id"],
+            "sha256": self.facts["sha256"],
             "levers": self.facts["levers"],
             "levers_skipped": self.facts["levers_skipped"],
             "dtype": self.facts["dtype"],
@@ -97,20 +108,32 @@ class PipelineBench:
 
 def _beside(peer: Peer, seconds: Sequence[float], ours: Sequence[dict[str, float]]) -> dict[str, Any]:
     """A peer's seconds for five angles, and what share of them our recipes take. seconds, ours: by round."""
-    shares = {recipe: asdict(paired_ratio([one[recipe] for one in ours], seconds)) for recipe in RECOMMENDED.values()}
+    shares = {}
+    for recipe in RECOMMENDED.values():
+        own = [one[recipe] for one in ours]
+        pairs = [a / b for a, b in zip(own, seconds, strict=True)]
+        shares[recipe] = asdict(paired_ratio(own, seconds)) | {"pairs": pairs}
     return {"what": peer.what, "five_angles_s": spread(seconds), "ratio": shares}
 
 
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median, least and most."""
-    return {"value": float(np.median(values)), "low": float(min(values)), "high": float(max(values))}
+def _pairs(five: Sequence[dict[str, float]], variant: str) -> list[float]:
+    """The variant's time to stock's, by round."""
+    return [one[variant] / one["stock"] for one in five]
 
 
-def _stages(calls: Sequence[Forwards]) -> dict[str, dict[str, float]]:
-    """Mean seconds of a pass, by stage, and how many there were in all the calls together."""
+def spread(values: Sequence[float]) -> dict[str, Any]:
+    """Median, least and most, and all values by round."""
+    median = float(np.median(values))
+    return {"value": median, "low": float(min(values)), "high": float(max(values)), "values": list(values)}
+
+
+def _stages(calls: Sequence[Forwards]) -> dict[str, dict[str, Any]]:
+    """Seconds of every pass, by stage, in order through all the calls; their mean and number."""
     names = dict.fromkeys(forward.stage for call in calls for forward in call.passes)
     passes = {name: [seconds for call in calls for seconds in call.of(name)] for name in names}
-    return {name: {"mean": float(np.mean(values)), "n": len(values)} for name, values in passes.items()}
+    return {
+        name: {"mean": float(np.mean(values)), "n": len(values), "values": values} for name, values in passes.items()
+    }
 
 
 def five_angles(measured: dict[str, Forwards], steps: int, batches: Batches) -> dict[str, float]:

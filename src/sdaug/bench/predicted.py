@@ -2,18 +2,19 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
-from sdaug.bench.case import Case
+from sdaug.bench.case import Case, LeftOut
 from sdaug.bench.parts import part_cases
-from sdaug.bench.timing import Spent, check_floor, run_in_turn
-from sdaug.bench.wholes import whole_cases
+from sdaug.bench.timing import ImpossibleTime, Spent, check_floor, run_in_turn
+from sdaug.bench.wholes import left_out, whole_cases
 from sdaug.costmodel.figures import Interval
 from sdaug.costmodel.parts import Dtype
 from sdaug.costmodel.predict import Machine
+from sdaug.costmodel.processor import Processor
 from sdaug.diffusion.libraries import import_libraries
 from sdaug.measure.board import watch_board
 from sdaug.measure.clock import quiet_clock, settler
@@ -21,7 +22,7 @@ from sdaug.measure.environment import provenance
 from sdaug.measure.memory import watch
 from sdaug.planning.settings import Asked
 
-BOUNDS = {"median_error": 0.10, "p95_error": 0.25, "rank_correlation": 0.95, "spread": 2.5}
+BOUNDS = {"median_error": 0.10, "p95_error": 0.25, "rank_correlation": 0.95, "spread": 2.5, "memory_error": 0.03}
 """What is aimed at: errors are |predicted / measured - 1|, the measured one the shortest of several."""
 
 
@@ -37,6 +38,7 @@ class Row:
     counted_bytes: int | None = None
     load_s: float | None = None
     peaks: dict[str, int | None] | None = None
+    sha256: dict[str, str] = field(default_factory=dict)
 
     @property
     def error(self) -> float:
@@ -48,6 +50,12 @@ class Row:
         """Whether the measured time is within the interval."""
         return self.predicted.low <= self.spent.shortest <= self.predicted.high
 
+    @property
+    def memory_error(self) -> float | None:
+        """counted / allocated - 1; None for a part, and where PyTorch's allocator has no meter: on a processor."""
+        allocated = (self.peaks or {}).get("cuda_allocated_peak")
+        return self.counted_bytes / allocated - 1 if self.counted_bytes and allocated else None
+
     def report(self) -> dict[str, Any]:
         """JSON-able."""
         interval = {"predicted": self.predicted.predicted, "low": self.predicted.low, "high": self.predicted.high}
@@ -55,6 +63,7 @@ class Row:
             "name": self.name, "kind": self.kind, "predicted_s": interval, "floor_s": self.floor_s,
             "measured_s": self.spent.report(), "error": self.error, "inside": self.inside,
             "load_s": self.load_s, "counted_bytes": self.counted_bytes, "peak_bytes": self.peaks,
+            "memory_error": self.memory_error, "sha256": self.sha256,
             "noise": None if math.isnan(self.spent.noise) else self.spent.noise,
         }  # fmt: skip
 
@@ -72,24 +81,52 @@ def compare(
 ) -> dict[str, Any]:
     """Full-size parts at `sizes` and the settings `asked` as whole calls, timed on `device` and compared; JSON-able.
 
-    Raises `ImpossibleTime` for a time that `machine` cannot reach: then it is not the one that this is.
+    A setting that cannot be run is among `left_out`, with the reason. Raises `ImpossibleTime` for a time that `machine`
+    cannot reach: then it is not the one that this is; ValueError for a calibration with another number of threads, and
+    where nothing could be run.
     """
-    origin, import_s = provenance(), import_libraries()
+    import_s, origin = import_libraries(), provenance()
+    check_threads(machine)
     rows: list[Row] = []
+    missing: list[LeftOut] = []
     with watch_board() as looks:
         for cases in part_cases(machine, device, dtype, sizes) if parts else ():
             rows += _timed(cases, device, rounds, progress)
         for case in whole_cases(machine, asked, device):
-            rows += _timed([case], device, rounds, progress)
+            if isinstance(case, LeftOut):
+                missing.append(case)
+                continue
+            try:
+                rows += _timed([case], device, rounds, progress)
+            except ImpossibleTime:
+                raise
+            except Exception as error:
+                missing.append(left_out(case.name, error))
+    if not rows and missing:
+        raise ValueError("nothing could be run: " + "; ".join(f"{one.name}: {one.why}" for one in missing))
     return {
-        "schema": "sdaug.bench.predict/1",
+        "schema": "sdaug.bench.predict/2",
         **origin,
         "board": looks.report() | {"energy_j": looks.energy_j},
         "import_s": import_s,
         "device": machine.name,
         "title": machine.title,
+        "calibration": machine.report() if isinstance(machine, Processor) else None,
+        "left_out": [asdict(one) for one in missing],
         **summary(rows),
     }
+
+
+def check_threads(machine: Machine) -> None:
+    """Raises ValueError for a processor that was calibrated with another number of threads than run now."""
+    import torch
+
+    here = torch.get_num_threads()
+    if isinstance(machine, Processor) and machine.threads != here:
+        raise ValueError(
+            f"{machine.machine} was calibrated with {machine.threads} threads and {here} run now; the same number "
+            "expected: set OMP_NUM_THREADS, or `sdaug plan --device cpu --calibrate` anew"
+        )
 
 
 def summary(rows: Sequence[Row]) -> dict[str, Any]:
@@ -103,6 +140,7 @@ def summary(rows: Sequence[Row]) -> dict[str, Any]:
 
 def _figures(rows: Sequence[Row]) -> dict[str, Any]:
     errors = np.abs([row.error for row in rows])
+    memory = [abs(row.memory_error) for row in rows if row.memory_error is not None]
     noise = [row.spent.noise for row in rows if not math.isnan(row.spent.noise)]
     return {
         "n": len(rows),
@@ -114,6 +152,7 @@ def _figures(rows: Sequence[Row]) -> dict[str, Any]:
         "coverage": float(np.mean([row.inside for row in rows])),
         "spread": max(row.predicted.high / row.predicted.low for row in rows),
         "bias": float(np.exp(np.mean(np.log([1 + row.error for row in rows]))) - 1),
+        "memory_error": max(memory) if memory else None,
         "noise_median": float(np.median(noise)) if noise else None,
         "noise_p95": float(np.percentile(noise, 95)) if noise else None,
     }
@@ -142,7 +181,7 @@ def _timed(cases: Sequence[Case], device: str, rounds: int, progress: Callable[[
     rows = [
         Row(
             case.name, case.kind, case.predicted, case.floor_s, spent[case.name], case.counted_bytes, case.load_s,
-            memory.peaks,
+            memory.peaks, case.sha256,
         )
         for case in cases
     ]  # fmt: skip
@@ -161,10 +200,12 @@ def table(report: dict[str, Any]) -> str:
         noise = "-" if row["noise"] is None else f"{row['noise']:.1%}"
         mark, shortest = "" if row["inside"] else "  outside", row["measured_s"]["shortest"]
         lines.append(f"{row['name']:34} {spread:>22} {shortest:>11.3g} {row['error']:>+7.1%} {noise:>6}{mark}")
+    lines += [f"{one['name']}: left out: {one['why']}" for one in report["left_out"]]
     for kind, found in report["summary"].items():
         rank = "-" if found["rank_correlation"] is None else f"{found['rank_correlation']:.3f}"
+        memory = "" if found["memory_error"] is None else f", memory within {found['memory_error']:.1%}"
         lines.append(
             f"{kind}: n {found['n']}, median error {found['median_error']:.1%}, 95 % within {found['p95_error']:.1%}, "
-            f"rank {rank}, inside the interval {found['coverage']:.0%}"
+            f"rank {rank}, inside the interval {found['coverage']:.0%}{memory}"
         )
     return "\n".join(lines)

@@ -85,6 +85,7 @@ def pipeline(
 ) -> None:
     """Time the diffusion pipeline beside diffusers' own on the same weights; count its memory."""
     from sdaug.bench.pipeline import bench_pipeline
+    from sdaug.bench.timing import ImpossibleTime
     from sdaug.config import ModelSettings
     from sdaug.diffusion.components import WeightsError
     from sdaug.levers import LeverSkipped
@@ -102,7 +103,7 @@ def pipeline(
             bench = bench_pipeline(model, asked, rounds=rounds, steps=steps, size=size, progress=advance)
         except (PluginError, ValueError) as error:
             raise click.UsageError(str(error)) from error
-        except (WeightsError, LeverSkipped) as error:
+        except (WeightsError, LeverSkipped, ImpossibleTime) as error:
             raise click.ClickException(str(error)) from error
     report = bench.report()
     if as_json:
@@ -137,24 +138,34 @@ def pipeline(
               help="The mission's four, or every lever alone beside none.")  # fmt: skip
 @click.option("--images", type=click.IntRange(1, 10), default=5, show_default=True, help="Angles each.")
 @click.option("--size", type=click.IntRange(64, 1024), default=512, show_default=True, help="Pixels a side.")
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Calls that are timed.")
 @pack_option
 @click.option("--json", "as_json", is_flag=True, help="Print every value as JSON.")
 def configurations(
-    photo: str, model_id: str | None, device: str, which: str, images: int, size: int, pack: str, as_json: bool
+    photo: str,
+    model_id: str | None,
+    device: str,
+    which: str,
+    images: int,
+    size: int,
+    rounds: int,
+    pack: str,
+    as_json: bool,
 ) -> None:
     """Load and run settings one after the other: time, memory, likeness to the first."""
     from sdaug.bench.configurations import bench_configurations, every_lever, mission_configurations, table
+    from sdaug.bench.timing import ImpossibleTime
     from sdaug.config import DEFAULT_MODEL, ModelSettings
     from sdaug.diffusion.components import WeightsError
     from sdaug.diffusion.libraries import import_libraries
-    from sdaug.measure.environment import environment
+    from sdaug.measure.environment import provenance
     from sdaug.packs import PackError, load_pack
     from sdaug.types import PhotoError
 
     source = open_photo(photo)
     model = ModelSettings(model_id=model_id or DEFAULT_MODEL, device=device)
     asked = mission_configurations() if which == "mission" else every_lever()
-    import_s = import_libraries()
+    import_s, origin = import_libraries(), provenance()
     with tqdm(desc="configurations", unit="configuration", disable=None, leave=False) as bar:
 
         def advance(what: str, done: int, total: int) -> None:
@@ -162,19 +173,21 @@ def configurations(
             _advance(bar, done, total)
 
         try:
-            rows = bench_configurations(source, load_pack(pack), model, asked, images, size, advance)
+            rows = bench_configurations(source, load_pack(pack), model, asked, images, size, rounds, advance)
         except PackError as error:
             raise pack_failure(error) from error
         except PhotoError as error:
             raise refusal(photo, error) from error
+        except ImpossibleTime as error:
+            raise click.ClickException(str(error)) from error
         except WeightsError as error:
             hint = "with --model-id random-sd15 the full size is measured on random weights"
             raise click.ClickException(f"{error.reason.value}: {error}; {hint}") from error
     if as_json:
-        report = {"schema": "sdaug.bench.configurations/1", "images": images, "size": size, "model_id": model.model_id}
-        report |= {"import_s": import_s}
+        report = {"schema": "sdaug.bench.configurations/2", "images": images, "size": size, "model_id": model.model_id}
+        report |= {"import_s": import_s, "rounds": rounds} | origin
         rows_json = [row.report() for row in rows]
-        click.echo(json.dumps(report | {"rows": rows_json, "environment": environment()}, indent=2))
+        click.echo(json.dumps(report | {"rows": rows_json}, indent=2))
         return
     click.echo(table(rows))
 

@@ -39,7 +39,6 @@ def predict(
     from sdaug.bench.timing import ImpossibleTime
     from sdaug.cli.plan import settings_in
     from sdaug.costmodel.device import Device
-    from sdaug.diffusion.components import WeightsError
     from sdaug.planning.machine import machine_named
     from sdaug.planning.standard import local_settings
 
@@ -63,6 +62,6 @@ def predict(
                 machine, asked, device="cuda" if on_gpu else "cpu", dtype=dtype or ("float16" if on_gpu else "float32"),
                 rounds=rounds, sizes=sorted(sizes), parts=parts, progress=show,
             )  # fmt: skip
-        except (ImpossibleTime, WeightsError) as error:
+        except (ImpossibleTime, ValueError) as error:
             raise click.ClickException(str(error)) from error
     click.echo(json.dumps(report, indent=2) if as_json else table(report))

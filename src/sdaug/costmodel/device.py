@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
 from typing import Any, Literal, get_args
@@ -41,6 +42,7 @@ class Device:
     efficiency: by runtime, the roofline's time as a share of the real one. classes: the same by operator class, on top.
     modes: by name, the first one as shipped for benchmarks. memory_gb: on the board; reserved_gb: of it, taken by the
     system where the memory is unified, and by the GPU context and libraries. storage_gb_s: what weights are read at.
+    known_as: patterns of what it calls itself, in its device tree or to its driver.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Device:
     classes: Mapping[Kind, Figure] = field(default_factory=dict)
     modes: Mapping[str, Mode] = field(default_factory=dict)
     mode: str = ""
+    known_as: tuple[str, ...] = ()
 
     def in_mode(self, name: str) -> "Device":
         """The device in one of its power modes. Raises ValueError for a mode that it has not."""
@@ -100,13 +103,28 @@ def load_device(name: str) -> Device:
     return found.in_mode(mode or next(iter(found.modes))) if found.modes or mode else found
 
 
+def find_device(told: str, memory_gb: float) -> Device | None:
+    """The device that calls itself `told` and has `memory_gb` within a quarter, in its first power mode; None where no
+    file knows it.
+
+    >>> find_device("NVIDIA Jetson AGX Orin Developer Kit", 65.9).name
+    'orin-agx-64'
+    >>> find_device("NVIDIA GeForce RTX 4080 Laptop GPU", 12.0)
+    """
+    for device in map(load_device, device_names()):
+        named = any(fnmatchcase(told, pattern) for pattern in device.known_as)
+        if named and abs(memory_gb / device.memory_gb - 1) < 0.25:
+            return device
+    return None
+
+
 def read_device(name: str, content: Mapping[str, Any]) -> Device:
     """The device that a data file's content describes. Raises ValueError naming the entry that is missing or wrong."""
     wanted = {
         "title", "memory_gb", "unified_memory", "reserved_gb", "peak_tflops", "roof_tflops", "bandwidth_peak_gb_s",
         "bandwidth_gb_s", "launch_us", "efficiency", "storage_gb_s",
     }  # fmt: skip
-    odd = (wanted - set(content)) | (set(content) - wanted - {"classes", "modes"})
+    odd = (wanted - set(content)) | (set(content) - wanted - {"classes", "modes", "known_as"})
     if odd:
         raise ValueError(f"device {name}: {', '.join(sorted(odd))}: missing or unknown; expected {sorted(wanted)}")
 
@@ -128,6 +146,7 @@ def read_device(name: str, content: Mapping[str, Any]) -> Device:
         storage_gb_s=figure("storage_gb_s"),
         classes=_figures(name, content, "classes", KINDS),
         modes={mode: Mode(**shares) for mode, shares in content.get("modes", {}).items()},
+        known_as=tuple(content.get("known_as", ())),
     )
 
 

@@ -18,6 +18,7 @@ from sdaug.diffusion.schedulers import choose_scheduler
 from sdaug.diffusion.source import SourceCache, decode, draw, seeds, to_pixels, to_tensor
 from sdaug.diffusion.strength import first_steps, kept, number_of_steps, strength_map
 from sdaug.levers import Pipeline
+from sdaug.measure.passes import passed
 from sdaug.measure.stages import stage
 from sdaug.types import Reason, View
 
@@ -145,6 +146,7 @@ class DiffusionGenerator:
         made = [Generated(job.index, None, None, counted, len(jobs)) for job in jobs]
         # A tiny VAE's decoder squashes infinity into a colour.
         finite = [bool(torch.isfinite(latent).all()) for latent in latents]
+        passed("decode", len(jobs))
         with stage("vae_decode"):
             decoded = decode(pipeline, latents)
         for i, pixels in enumerate(decoded):

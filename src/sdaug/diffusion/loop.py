@@ -14,6 +14,7 @@ import numpy as np
 from sdaug.config import GenerationSettings
 from sdaug.diffusion.schedule import Step, plan_steps
 from sdaug.levers import Pipeline
+from sdaug.measure.passes import passed
 from sdaug.measure.stages import stage
 
 MEMORYLESS = ("DDIMScheduler", "EulerDiscreteScheduler")
@@ -131,6 +132,7 @@ def _predict(
     if step.controlnet == "run":
         residuals.clear()  # the caller's: 13 MiB an image at 512 px in float16, until the UNet is through
         hints = torch.cat([conditions.hints] * 2) if step.guided else conditions.hints
+        passed("controlnet", len(seen))
         down, middle = pipeline.controlnet(
             seen,
             timestep,
@@ -143,6 +145,7 @@ def _predict(
     elif step.controlnet == "reuse":
         residuals = _for_batch(residuals, len(seen))
     identity = conditions.identity(batch, step.guided) if conditions.identity else None
+    passed("unet", len(seen))
     prediction = pipeline.unet(
         seen,
         timestep,

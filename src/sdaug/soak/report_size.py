@@ -116,7 +116,7 @@ def _sheet(angles: int, rng: np.random.Generator) -> Any:
 def _result(key: str, setting: str, person: int, steps: int, angles: int, rng: np.random.Generator) -> dict[str, Any]:
     """One finished cell."""
     return {
-        "schema": "sdaug.cell/4", "key": key, "setting": setting, "seed": 0, "status": "finished",
+        "schema": "sdaug.cell/5", "key": key, "setting": setting, "seed": 0, "status": "finished",
         "person": f"somebody{person}",
         "settings": {
             "backend": "diffusion", "levers": {}, "generation": {"num_inference_steps": steps, "num_angles": angles},

@@ -5,8 +5,9 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
@@ -42,12 +43,21 @@ class Check:
     required: bool = True
 
 
-def examine() -> list[Check]:
-    """All checks, in order, each independent of the others. Nothing is downloaded and no weights are read."""
+OPTIONAL = {"gpu": "gpu", "weights": "SD1.5 and ControlNet weights"}
+"""What a machine may do without, unless it is asked for: the name of each one's check."""
+
+
+def examine(require: Collection[str] = ()) -> list[Check]:
+    """All checks, in order, each independent of the others. Nothing is downloaded and no weights are read.
+
+    require: those of `OPTIONAL` without which the machine is not ready.
+    """
+    wanted = {OPTIONAL[name] for name in require}
     with ThreadPoolExecutor() as pool:  # the slow ones are processes of their own
         imports = pool.map(_import, IMPORTS)
         gpu = pool.submit(_gpu)
-        return [_python(), *_packages(), _opencv(), *imports, gpu.result(), _disk(), _weights()]
+        checks = [_python(), *_packages(), _opencv(), *imports, gpu.result(), _disk(), _weights()]
+    return [replace(check, required=True) if check.name in wanted else check for check in checks]
 
 
 def _python() -> Check:
@@ -98,7 +108,7 @@ def _gpu() -> Check:
     )
     ok, found = _probe(code)
     there = ok and not found.startswith("none")
-    return Check("gpu", there, found, "a CUDA device", "the CPU is used in float32, slowly", required=False)
+    return Check(OPTIONAL["gpu"], there, found, "a CUDA device", "the CPU is used in float32, slowly", required=False)
 
 
 def _disk() -> Check:
@@ -108,7 +118,7 @@ def _disk() -> Check:
 
 
 def _weights() -> Check:
-    name, wanted = "SD1.5 and ControlNet weights", "in the hub's cache"
+    name, wanted = OPTIONAL["weights"], "in the hub's cache"
     try:
         files = locate(ModelSettings())
         found = f"{len(files)} files, {sum(path.stat().st_size for path in files.values()) / 1e9:.1f} GB"

@@ -1,5 +1,6 @@
 """What a device tells of itself: looks, extremes, energy, and a card through a made-up NVML."""
 
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -40,6 +41,25 @@ def test_a_block_is_looked_at_before_during_and_after():
             pass
     assert looks.states[0] is COOL and looks.report()["most"]["power_mw"]["VDD_GPU_SOC"] == 9000.0
     assert looks.seconds == sorted(set(looks.seconds)) and len(looks.seconds) == len(looks.states) == len(seen)
+
+
+def test_looks_that_are_slow_are_rarer():
+    def slow():
+        ended = time.thread_time() + 0.004
+        while time.thread_time() < ended:
+            pass
+        return COOL
+
+    with watch_board(slow, period_s=0.001) as looks:
+        time.sleep(0.5)
+    assert len(looks.states) <= 4, "4 ms of every 800, and both ends; each millisecond would be a hundred"
+
+
+def test_energy_above_what_was_drawn_before():
+    report = Looks([0.0, 1.0, 3.0], [COOL, HOT, HOT]).facts()
+    assert report["looks"] == 3 and report["energy_j"] == pytest.approx(6.5 + 2 * 10.5)
+    assert report["energy_above_before_j"] == pytest.approx(4.0 + 2 * 8.0)
+    assert Looks([0.0, 1.0], [COOL, MUTE]).facts()["energy_above_before_j"] is None
 
 
 def test_what_fails_within_the_block_is_seen_and_the_looks_end():

@@ -249,6 +249,16 @@ def test_ready_as_json(quick):
     ]  # fmt: skip
 
 
+def test_what_is_required_makes_unready(quick, monkeypatch):
+    weights = Check(doctor.OPTIONAL["weights"], False, "none", "some", required=False)
+    monkeypatch.setattr(doctor, "_weights", lambda: weights)
+    assert CliRunner().invoke(command, []).exit_code == 0
+    for name, line in (("gpu", "FAIL gpu: none"), ("weights", "FAIL SD1.5 and ControlNet weights: none")):
+        done = CliRunner().invoke(command, ["--require", name])
+        assert done.exit_code == 1 and line in done.stdout and done.stdout.count("FAIL") == 1
+    assert CliRunner().invoke(command, ["--require", "luck"]).exit_code == 2
+
+
 def test_one_failed_check_is_not_ready(quick, monkeypatch):
     monkeypatch.setattr(doctor, "IMPORTS", ("from json import loads", "import no_such_module"))
     as_json = CliRunner().invoke(command, ["--json"])

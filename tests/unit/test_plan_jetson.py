@@ -9,7 +9,6 @@ import pytest
 from sdaug.cli.plan import settings_in
 from sdaug.measure.board import energy_j
 from sdaug.measure.sysfs import is_tegra, read_sysfs
-from sdaug.measure.tegrastats import read_line
 from sdaug.planning.standard import standard_settings
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +25,15 @@ def test_the_experiment_holds_the_settings_that_are_planned_without_one():
         for part in ("levers", "generation", "model"):
             assert getattr(ours.settings, part) == getattr(theirs.settings, part), (theirs.name, part)
         assert ours.settings.pack == "buffalo_l"
+
+
+def test_nothing_on_a_board_is_answered_by_something_else():
+    assert all(one.settings.strict for one in settings_in(str(ROOT / "experiments/jetson.yaml")))
+    (recipe,) = re.findall(r"^jetson: .*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    lines = recipe.splitlines()
+    assert "\t$(SDAUG) doctor --require gpu --require weights" in lines
+    assert not [line for line in lines if line.startswith("\t-")], "an impossible time stops it"
+    assert any("bench predict" in line and "--save" in line and ">" not in line for line in lines), "the table is seen"
 
 
 def test_the_missions_four_configurations_come_first():
@@ -144,26 +152,6 @@ def test_another_machine_tells_nothing_and_is_no_jetson(tmp_path):
     tree.parent.mkdir(parents=True)
     tree.write_bytes(b"nvidia,p3737-0000+p3701-0005\0nvidia,tegra234\0")
     assert is_tegra(tmp_path)
-
-
-AGX = (
-    "11-20-2024 14:02:31 RAM 12402/62841MB (lfb 4x4MB) SWAP 0/31420MB (cached 0MB) CPU [12%@2201,3%@2201,off] "
-    "EMC_FREQ 41%@3199 GR3D_FREQ 98%@[1300,1300] NVENC off cpu@51.812C soc2@47.5C cv0@-256C gpu@52.031C tj@52.031C "
-    "VDD_GPU_SOC 21840mW/19877mW VDD_CPU_CV 2382mW/2371mW VIN_SYS_5V0 6148mW/5941mW"
-)
-XAVIER = "RAM 2201/7764MB (lfb 1x1MB) GR3D_FREQ 0% GPU@38.5C VDD_IN 5263/5211 VDD_CPU_GPU_CV 1203/1190"
-
-
-def test_a_line_of_tegrastats():
-    line = read_line(AGX)
-    assert (line.ram_mb, line.ram_total_mb, line.gpu_percent) == (12402, 62841, 98)
-    assert line.temperatures_c == {"cpu": 51.812, "soc2": 47.5, "gpu": 52.031, "tj": 52.031}
-    assert line.power_mw == {"VDD_GPU_SOC": 21840, "VDD_CPU_CV": 2382, "VIN_SYS_5V0": 6148}
-    assert line.average_mw["VDD_GPU_SOC"] == 19877
-    older = read_line(XAVIER)
-    assert older.power_mw == {"VDD_IN": 5263, "VDD_CPU_GPU_CV": 1203} and older.temperatures_c == {"GPU": 38.5}
-    with pytest.raises(ValueError, match="'hello' is no line of tegrastats"):
-        read_line("hello")
 
 
 def test_energy_is_the_area_above_idle():

@@ -298,6 +298,17 @@ def test_local_settings_are_short_and_differ(processor):
     assert all(one.not_modelled == () and one.five.unet + one.five.unet_guided <= 3 for one in calls)
 
 
+def test_the_command_prints_the_table_and_saves_every_value(processor, sdaug, monkeypatch):
+    slow = Case("slow", "part", lambda: time.sleep(0.01), Interval(0.01, 0.008, 0.02), 1e-4)
+    monkeypatch.setattr(comparing, "part_cases", lambda *arguments: [[slow]])
+    monkeypatch.setattr(comparing, "whole_cases", lambda *arguments: [])
+    monkeypatch.setattr(comparing, "settler", lambda device: lambda: None)
+    done = sdaug("bench", "predict", "--device", "orin-agx-64", "--rounds", 1, "--save", "predicted.json")
+    with open("predicted.json") as file:
+        assert json.load(file)["rows"][0]["name"] == "slow"
+    assert done.code == 0 and "predicted before, measured now" in done.out and "of 90% stated" in done.out
+
+
 def test_the_command_wants_a_calibration_and_something_to_run(sdaug, processor, monkeypatch):
     monkeypatch.setenv("SDAUG_CACHE", "empty-cache")
     missing = sdaug("bench", "predict", "--device", "cpu")
@@ -313,6 +324,11 @@ def test_a_processor_without_16_bit_arithmetic_is_planned_in_float32(processor):
     report = make_report(processor, planned, 8.0, None, "float32").json()
     assert report["recommended"] is not None
     assert {one["dtype"] for one in report["settings"] if one["skipped"] is None} == {"float32"}
+    assert [one["name"] for one in report["settings"]][:3] == ["fp32", "fp32_slicing", "optimised"]
+    assert [one.asked.name for one in plan(modern, standard_settings("bfloat16")[1:3], 8.0)] == ["bf16", "bf16_slicing"]
+    assert "16-bit" not in json.dumps(report) and "float32) cannot be had" in report["statements"][0]
+    ratio = report["peers"][1]["ratio"]
+    assert ratio["low"] < ratio["predicted"] < ratio["high"], "a processor's interval is of both, as if independent"
 
 
 def test_only_formats_that_the_processor_computes_in_are_timed(monkeypatch):

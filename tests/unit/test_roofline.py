@@ -1,5 +1,6 @@
 """The time model: against kernels worked out by hand, against physics, and against what others published."""
 
+import json
 import math
 import re
 from dataclasses import replace
@@ -308,3 +309,10 @@ def test_intervals_add_end_by_end():
     assert Interval(2, 1, 4) + Interval(1, 1, 1) == Interval(3, 2, 5)
     assert Interval(2, 1, 4).times(2.5) == Interval(5, 2.5, 10)
     assert math.isclose(figure(2.0, 1.0, 4.0).scaled(0.5).high, 2.0)
+
+
+def test_the_command_compares_what_was_published(sdaug):
+    report = json.loads(sdaug("bench", "published", "--json").out)
+    assert len(report["times"]) == len(published.compare()) and len(report["ratios"]) == len(published.compare_ratios())
+    shown = sdaug("bench", "published")
+    assert shown.code == 0 and "rtx-4080 engine sd15" in shown.out and "ControlNet makes a step" in shown.out

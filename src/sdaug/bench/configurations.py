@@ -182,7 +182,7 @@ def _run(
         seen, model, configuration.levers, size=size, dtype=facts["dtype"], device=facts["device"], vae=vae
     )
     check_floor(configuration.name, (spent.first, *spent.values), floor_s)
-    board = looks.report() | {"energy_j": looks.energy_j}
+    board = looks.facts()
     return Row(configuration, None, load_s, first_s, spent, floor_s, board, memory.peaks, facts=facts), made
 
 

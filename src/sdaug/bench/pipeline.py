@@ -138,7 +138,7 @@ def bench_pipeline(
         measured_peaks=peaks,
         floors=floors,
         before={"import": import_s, "load": load_s, "first_call": {name: one.seconds for name, one in first.items()}},
-        board=looks.report() | {"energy_j": looks.energy_j},
+        board=looks.facts(),
         facts=generator.facts | {"levers_skipped": skipped, "model_id": model.model_id, "sha256": dict(parts.digests)},
         provenance=origin,
         wall_s=time.perf_counter() - started,

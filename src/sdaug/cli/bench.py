@@ -8,6 +8,7 @@ import click
 from tqdm import tqdm
 
 from sdaug.cli.bench_predict import predict
+from sdaug.cli.bench_published import published
 from sdaug.cli.options import open_photo, pack_failure, pack_option, refusal
 
 
@@ -193,6 +194,7 @@ def configurations(
 
 
 command.add_command(predict)
+command.add_command(published)
 
 
 def _advance(bar: Any, done: int, total: int) -> None:

@@ -1,6 +1,7 @@
 """`sdaug bench predict`"""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
@@ -19,6 +20,8 @@ from tqdm import tqdm
               show_default=True, help="Pixels a side, of the parts.")  # fmt: skip
 @click.option("--parts/--no-parts", default=True, help="Whether the networks are run one by one too.")
 @click.option("--wholes/--no-wholes", default=True, help="Whether whole calls are run.")
+@click.option("--save", type=click.Path(dir_okay=False, path_type=Path), default=None,
+              help="Write every value there as JSON, whatever is printed.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print every value as JSON.")
 def predict(
     file: str | None,
@@ -28,6 +31,7 @@ def predict(
     sizes: tuple[int, ...],
     parts: bool,
     wholes: bool,
+    save: Path | None,
     as_json: bool,
 ) -> None:
     """Run full-size networks and whole calls here and compare with what was predicted.
@@ -41,6 +45,7 @@ def predict(
     from sdaug.costmodel.device import Device
     from sdaug.planning.machine import machine_named
     from sdaug.planning.standard import local_settings
+    from sdaug.record import write_json
 
     try:
         machine = machine_named(device)
@@ -64,4 +69,6 @@ def predict(
             )  # fmt: skip
         except (ImpossibleTime, ValueError) as error:
             raise click.ClickException(str(error)) from error
+    if save is not None:
+        write_json(save, report)
     click.echo(json.dumps(report, indent=2) if as_json else table(report))

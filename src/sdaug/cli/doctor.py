@@ -7,12 +7,14 @@ import click
 
 
 @click.command()
+@click.option("--require", type=click.Choice(["gpu", "weights"]), multiple=True,
+              help="Not ready without it, any number; else it is only noted.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
-def command(as_json: bool) -> None:
+def command(require: tuple[str, ...], as_json: bool) -> None:
     """Check packages, GPU, weights and disk. Exit status 1 when not ready."""
     from sdaug.doctor import examine
 
-    checks = examine()
+    checks = examine(require)
     ready = all(check.ok for check in checks if check.required)
     if as_json:
         click.echo(json.dumps({"ready": ready, "checks": [asdict(check) for check in checks]}, indent=2))

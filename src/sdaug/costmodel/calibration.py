@@ -31,8 +31,8 @@ EVICTED_BYTES = 2**27
 """Written between two calls, more than a processor's share of its last cache: weights lie in memory again."""
 
 LOW, HIGH = 0.70, 1.45
-"""What a measured time was of a predicted one: a prior from the first comparison (`sdaug bench predict`), which stores
-the coverage that it had. Frozen before the comparison whose result is in experiments/results."""
+"""What a measured time is of a predicted one, of `figures.COVERAGE` of them: a prior from the first comparison (`sdaug
+bench predict`). Frozen before the comparison whose result, with the coverage that it had, is in experiments/results."""
 
 HIGHEST_GHZ = 6.0
 """Above any clock that is sold: a floor must not depend on what a virtual machine says its clock is."""

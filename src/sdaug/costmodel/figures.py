@@ -8,6 +8,10 @@ Bound = Literal["value", "low", "high"]
 """Of a predicted time: expected, shortest, longest."""
 
 
+COVERAGE = 0.90
+"""The share of measured times that an interval is stated to hold; what it did hold is in `sdaug bench predict`."""
+
+
 @dataclass(frozen=True)
 class Figure:
     """low and high: within which it is believed to lie; a figure that is known exactly has both at its value."""
@@ -38,7 +42,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Interval:
-    """A prediction in one unit; never a measurement."""
+    """A prediction in one unit, never a measurement; low and high are for `COVERAGE` of the times measured."""
 
     predicted: float
     low: float

@@ -6,6 +6,7 @@ whichever is longer.
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
 from sdaug.costmodel.device import Device, Precision, Runtime
@@ -19,7 +20,7 @@ than 512 (NVIDIA/TensorRT #3724)."""
 Ends = Mapping[str, Bound]
 """Which figures are taken at their end towards a shorter or a longer time; the others are as they are."""
 
-_UNCERTAIN = ("roof", "bandwidth", "efficiency", "classes", "launch")
+UNCERTAIN = ("roof", "bandwidth", "efficiency", "classes", "launch")
 _OPPOSITE: dict[Bound, Bound] = {"value": "value", "low": "high", "high": "low"}
 
 
@@ -51,10 +52,31 @@ def seconds(work: Work, device: Device, dtype: str, runtime: Runtime = "eager") 
         return Interval(0.0, 0.0, 0.0)
 
     def farther(end: Bound) -> float:
-        moved = [_seconds(work, device, dtype, runtime, {what: end}) for what in _UNCERTAIN]
+        moved = [_seconds(work, device, dtype, runtime, {what: end}) for what in UNCERTAIN]
         return math.exp(math.hypot(*(math.log(one / expected) for one in moved)))
 
     return Interval(expected, expected / farther("low"), expected * farther("high"))
+
+
+def moved(device: Device, what: str, end: Bound) -> Device:
+    """`device` with one kind of its `UNCERTAIN` figures at the end towards a shorter or a longer time.
+
+    >>> from sdaug.costmodel.device import load_device
+    >>> moved(load_device("orin-agx-64"), "roof", "high").roof["float16"].value
+    33.4
+    """
+
+    def at(figure: Figure, end: Bound) -> Figure:
+        value = figure.at(end)
+        return Figure(value, value, value, figure.source)
+
+    if what == "launch":
+        return replace(device, launch_us=at(device.launch_us, end))
+    end = _OPPOSITE[end]
+    if what == "bandwidth":
+        return replace(device, bandwidth=at(device.bandwidth, end))
+    figures = {key: at(figure, end) for key, figure in getattr(device, what).items()}
+    return replace(device, **{what: figures})
 
 
 def bound_by(work: Work, device: Device, dtype: str, runtime: Runtime = "eager") -> str:

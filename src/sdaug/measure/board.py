@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sdaug.measure.memory import torch_with_gpu
+from sdaug.measure.memory import MOST_OF_THE_TIME, torch_with_gpu
 from sdaug.measure.nvml import open_card
 from sdaug.measure.sysfs import ROOT, BoardState, is_tegra, read_sysfs
 
-PERIOD_S = 1.0
-"""A look takes some milliseconds: less than 1 % of this."""
+PERIOD_S = 0.1
 
 HOLDS = {
     0x04: "power cap",
@@ -60,12 +59,22 @@ class Looks:
             "most": _extreme(self.states, max).report(),
         }
 
+    def facts(self) -> dict[str, Any]:
+        """`report`, how many looks there were, joules, and joules above the power that was drawn before."""
+        energies = {"energy_j": self.energy_j, "energy_above_before_j": self._energy_j(above_before=True)}
+        return self.report() | {"looks": len(self.states)} | energies
+
     @property
     def energy_j(self) -> float | None:
         """Joules of GPU and processors over the block; None where the device does not tell its power."""
+        return self._energy_j(above_before=False)
+
+    def _energy_j(self, above_before: bool) -> float | None:
         totals = [state.total_mw for state in self.states]
         known = [total for total in totals if total is not None]
-        return energy_j(self.seconds, known) if len(known) == len(totals) else None
+        if len(known) < len(totals):
+            return None
+        return energy_j(self.seconds, known, known[0] if above_before else 0.0)
 
 
 @contextmanager
@@ -74,7 +83,8 @@ def watch_board(
     period_s: float = PERIOD_S,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[Looks]:
-    """Looks at the device before the block, every `period_s` during it, and after it."""
+    """Looks at the device before the block, every `period_s` during it (less often where that would take more than
+    `MOST_OF_THE_TIME` of a processor), and after it."""
     looks, over = Looks(), threading.Event()
 
     def look() -> None:
@@ -82,8 +92,11 @@ def watch_board(
         looks.states.append(read())
 
     def look_on() -> None:
-        while not over.wait(period_s):
+        pause = period_s
+        while not over.wait(pause):
+            began = time.thread_time()
             look()
+            pause = max(period_s, (time.thread_time() - began) / MOST_OF_THE_TIME)
 
     look()
     thread = threading.Thread(target=look_on, name="sdaug-board", daemon=True)

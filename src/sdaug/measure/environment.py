@@ -55,6 +55,27 @@ def device_class(device: str) -> str:
     return "no GPU"
 
 
+def software() -> dict[str, str | None]:
+    """What lies below the packages: CUDA and cuDNN that PyTorch is built with, if it is loaded, NVIDIA's driver and, on
+    a Jetson, L4T's release. None where there is none."""
+    torch = sys.modules.get("torch")
+    cudnn = None if torch is None else torch.backends.cudnn.version()
+    return {
+        "cuda": None if torch is None else torch.version.cuda,
+        "cudnn": None if cudnn is None else str(cudnn),
+        "driver": first_line(Path("/proc/driver/nvidia/version")),
+        "l4t": first_line(Path("/etc/nv_tegra_release")),
+    }
+
+
+def first_line(path: Path) -> str | None:
+    """Of a file that need not be there."""
+    try:
+        return next(iter(path.read_text(encoding="utf-8", errors="replace").splitlines()), None)
+    except OSError:
+        return None
+
+
 def environment() -> dict[str, Any]:
     """Machine and package facts, JSON-able. Of the GPU only if PyTorch is already loaded."""
     torch = sys.modules.get("torch")
@@ -67,6 +88,7 @@ def environment() -> dict[str, Any]:
         "unified_memory": unified_memory(),
         "platform": platform.platform(),
         "python": platform.python_version(),
+        "software": software(),
         "packages": {name: version(name) for name in PACKAGES},
     }
 

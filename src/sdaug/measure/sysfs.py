@@ -3,7 +3,7 @@
 Where each lies: INA3221 power monitors under /sys/class/hwmon (kernel documentation, hwmon/ina3221: voltage in mV,
 current in mA, `in*_label` naming the rail), thermal zones under /sys/class/thermal (millidegrees), GPU's clock under
 /sys/class/devfreq (Hz), processors' under /sys/devices/system/cpu (kHz), the power mode in /var/lib/nvpmodel/status.
-Read from recorded files in the tests; on a board, by nobody yet.
+The tests read files made up after that documentation and public reports; on a board it was read by nobody yet.
 """
 
 import re

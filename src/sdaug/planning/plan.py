@@ -11,6 +11,7 @@ from sdaug.costmodel.parts import Dtype
 from sdaug.costmodel.predict import Machine, Prediction, interval_json, predict
 from sdaug.diffusion.budget import counted
 from sdaug.levers import LeverSkipped
+from sdaug.planning.counted import counted_stages
 from sdaug.planning.settings import Asked, Calls, calls_of
 from sdaug.statistics.front import pareto_front
 
@@ -54,6 +55,7 @@ class Planned:
             "floor_s": self.one.floor_s,
             "roof_s": self.one.roof_s,
             "tflop": self.one.flops / 1e12,
+            "counted": counted_stages(self.calls.one),
             "bound_by": self.one.bound_by,
             "stages_s": {name: interval_json(spent) for name, spent in self.one.stages.items()},
             "dtype": "int8" if self.calls.int8 else self.calls.one.dtype,

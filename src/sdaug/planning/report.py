@@ -5,20 +5,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from sdaug.costmodel.device import Device
+from sdaug.costmodel.figures import COVERAGE
 from sdaug.costmodel.parts import Dtype, PartName, count_part
 from sdaug.costmodel.predict import Machine, Prediction, interval_json
 from sdaug.planning.peers import Peer, predicted_peers
 from sdaug.planning.plan import Planned, full_quality
 from sdaug.planning.recommend import Recommendation, recommend
-from sdaug.planning.targets import Target, process_total, targets
+from sdaug.planning.targets import STORAGE_GB_S, Target, process_total, targets
 
-SCHEMA = "sdaug.plan/1"
+SCHEMA = "sdaug.plan/2"
 
 
 @dataclass(frozen=True)
 class Report:
     """full: of the mission's 20 guided steps with ControlNet. met: the targets, of the recommended setting. peers: what
-    somebody would write without this package."""
+    somebody would write without this package. half: the format that they and `full` are in."""
 
     machine: Machine
     budget_gb: float
@@ -28,6 +29,7 @@ class Report:
     full: Prediction
     met: dict[str, Target]
     peers: tuple[Peer, ...]
+    half: Dtype
 
     @property
     def recommended(self) -> Planned | None:
@@ -40,9 +42,9 @@ class Report:
         full = self.full
         roof = "the measured or assumed roof" if isinstance(self.machine, Device) else "the processor's peak"
         said = [
-            f"20 steps with guidance and ControlNet ({full.flops / 1e12:.1f} TFLOP an image, 16-bit) cannot be had "
-            f"under {full.roof_s:.2f} s at {roof} of {self.machine.title}, nor under {full.floor_s:.2f} s at its peak; "
-            f"{full.seconds.predicted:.2g} s are predicted, {full.seconds.low:.2g} to {full.seconds.high:.2g}"
+            f"20 steps with guidance and ControlNet ({full.flops / 1e12:.1f} TFLOP an image, {self.half}) cannot be "
+            f"had under {full.roof_s:.2f} s at {roof} of {self.machine.title}, nor under {full.floor_s:.2f} s at its "
+            f"peak; {full.seconds.predicted:.2g} s are predicted, {full.seconds.low:.2g} to {full.seconds.high:.2g}"
         ]
         if self.machine.unified_memory:
             said.append("memory is unified: allocated_gb is part of the board's memory, not beside it")
@@ -59,6 +61,7 @@ class Report:
             "title": machine.title,
             "power_mode": machine.mode or None if isinstance(machine, Device) else None,
             "counted": counted_parts(),
+            "stated_coverage": COVERAGE,
             "budget_gb": self.budget_gb,
             "target_s": self.target_s,
             "settings": [one.report() for one in self.planned],
@@ -66,7 +69,7 @@ class Report:
             "why": self.recommendation.why,
             "floor_s": self.full.roof_s,
             "floor": {
-                "of": "20 steps with guidance and ControlNet, one image, 16-bit",
+                "of": f"20 steps with guidance and ControlNet, one image, {self.half}",
                 "tflop": self.full.flops / 1e12,
                 "at_roof_s": self.full.roof_s,
                 "at_peak_s": self.full.floor_s,
@@ -82,12 +85,12 @@ class Report:
 def make_report(
     machine: Machine, planned: Sequence[Planned], budget_gb: float, target_s: float | None, half: Dtype
 ) -> Report:
-    """The report of a plan. half: the machine's 16-bit format."""
+    """The report of a plan. half: the machine's smallest format."""
     chosen = recommend(planned, budget_gb, target_s)
     recommended = next((one for one in planned if one.asked.name == chosen.name), None)
     met = {} if recommended is None else targets(recommended, machine)
     full, peers = full_quality(machine, half), predicted_peers(machine, half)
-    return Report(machine, budget_gb, target_s, tuple(planned), chosen, full, met, peers)
+    return Report(machine, budget_gb, target_s, tuple(planned), chosen, full, met, peers, half)
 
 
 def counted_parts() -> dict[str, dict[str, float]]:
@@ -123,7 +126,7 @@ def counted_parts() -> dict[str, dict[str, float]]:
 def sources(machine: Machine) -> dict[str, str]:
     """Where each figure of the machine is from."""
     if not isinstance(machine, Device):
-        return {"rates": f"timed on this machine, {machine.date}"}
+        return {"rates": f"timed on this machine, {machine.date}", "storage_gb_s": STORAGE_GB_S.source}
     found = {name: getattr(machine, name).source for name in ("bandwidth", "launch_us", "reserved_gb", "storage_gb_s")}
     for group in ("peak", "roof", "efficiency", "classes"):
         found |= {f"{group}.{name}": figure.source for name, figure in getattr(machine, group).items()}
@@ -155,7 +158,7 @@ def text(report: Report) -> str:
         lines.append(f"  {name} < {target.limit:g}: {_spread(target.needs)}: {verdict} ({target.meter})")
     for peer in report.peers:
         ratio = peer.ratio(report.recommended)
-        beside = "" if ratio is None else f"; the recommended setting takes {ratio:.3f} of it"
+        beside = "" if ratio is None else f"; the recommended setting takes {_spread(ratio)} of it"
         lines.append(f"  {peer.name}: {_spread(peer.five)} s for five{beside}")
     return "\n".join([*lines, *report.statements])
 

@@ -10,17 +10,23 @@ from sdaug.recipes import RECIPES
 FEW: dict[str, Any] = {"num_inference_steps": 4, "hole_strength": 1.0}
 """Four evaluations for holes with a few-step LoRA (LCM), ControlNet on all of them, no guidance."""
 
+SHORT = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
+
 _TINY: dict[str, dict[str, Any]] = {"tiny_vae": {}, "vae_slicing": {}, "prompt_cache": {}}
 
 
 def standard_settings(half: str = "float16") -> list[Asked]:
-    """The mission's four configurations, the recipes, and few-step ones. half: the 16-bit format."""
+    """The mission's four configurations, the recipes, and few-step ones. half: the smallest format; what the
+    mission wants in FP16 is in it and named after it. Where that is float32 its FP16 is its FP32, and stands once."""
     precision: dict[str, dict[str, Any]] = {"precision": {"dtype": half}}
     found = [
         _asked(
-            one.name, one.generation, one.levers | (precision if one.levers["precision"]["dtype"] != "float32" else {})
+            one.name.replace("fp16", SHORT[half]),
+            one.generation,
+            one.levers | (precision if one.levers["precision"]["dtype"] != "float32" else {}),
         )
         for one in mission_configurations()
+        if not (half == "float32" and one.name == "fp16")
     ]
     # The mission's own "optimised" is the recipe "quick" without its prompt cache.
     balanced = RECIPES["balanced"]

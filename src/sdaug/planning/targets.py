@@ -22,6 +22,14 @@ RESIDENT_GB = Figure(
     "2026-11-25); the upper end leaves room for CUDA's libraries, which were not there",
 )  # fmt: skip
 
+STORAGE_GB_S = Figure(
+    1.0,
+    0.3,
+    3.0,
+    "judgement: where a computer keeps its files nobody asked; SATA 0.5 GB/s to NVMe 3 GB/s [M], less on a busy one",
+)
+"""Of a computer that no data file is of."""
+
 METERS = {
     "load_s": "weights read from storage once, and the libraries imported; compilation and engines are not in it",
     "image_s": "networks of one image, photo encoded in it; landmarks, warp and gate are not",
@@ -93,9 +101,7 @@ def process_total(planned: Planned, machine: Machine) -> Interval:
 
 
 def _load(weights_gb: float, machine: Machine) -> Interval:
-    if not isinstance(machine, Device):
-        return Interval(*(IMPORTS_S.at(bound) + weights_gb / 1.0 for bound in ("value", "low", "high")))
-    storage = machine.storage_gb_s
+    storage = machine.storage_gb_s if isinstance(machine, Device) else STORAGE_GB_S
     return Interval(
         IMPORTS_S.value + weights_gb / storage.value,
         IMPORTS_S.low + weights_gb / storage.high,

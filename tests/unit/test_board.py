@@ -1,11 +1,13 @@
 """What a device tells of itself: looks, extremes, energy, and a card through a made-up NVML."""
 
+import sys
 import time
 from types import SimpleNamespace
 
 import pytest
 
 from sdaug.measure.board import Looks, energy_j, read_board, read_card, watch_board
+from sdaug.measure.environment import environment, first_line, software
 from sdaug.measure.sysfs import BoardState
 
 COOL = BoardState({"VDD_GPU_SOC": 2000.0, "VDD_CPU_CV": 500.0}, {"gpu": 306.0}, {"gpu": 41.0}, (), "2")
@@ -52,7 +54,7 @@ def test_looks_that_are_slow_are_rarer():
 
     with watch_board(slow, period_s=0.001) as looks:
         time.sleep(0.5)
-    assert len(looks.states) <= 4, "4 ms of every 800, and both ends; each millisecond would be a hundred"
+    assert len(looks.states) <= 4, "4 ms of every 1600, and both ends; each millisecond would be a hundred"
 
 
 def test_energy_above_what_was_drawn_before():
@@ -102,6 +104,25 @@ def test_what_a_card_does_not_support_is_not_there():
     assert state == BoardState({"GPU": 12000.0}, {}, {}, (), None)
 
 
+def test_the_software_below_the_packages_is_told_and_none_where_there_is_none(tmp_path, monkeypatch):
+    release = tmp_path / "nv_tegra_release"
+    release.write_text("# R36 (release), REVISION: 4.0\nmore\n")
+    assert first_line(release) == "# R36 (release), REVISION: 4.0" and first_line(tmp_path / "none") is None
+    release.write_text("")
+    assert first_line(release) is None
+    torch = SimpleNamespace(
+        version=SimpleNamespace(cuda="12.6"),
+        backends=SimpleNamespace(cudnn=SimpleNamespace(version=lambda: 90300)),
+    )
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    assert software() | {"driver": None, "l4t": None} == {
+        "cuda": "12.6", "cudnn": "90300", "driver": None, "l4t": None,
+    }  # fmt: skip
+    monkeypatch.delitem(sys.modules, "torch")
+    assert (software()["cuda"], software()["cudnn"]) == (None, None)
+
+
 def test_this_machine_tells_what_it_tells():
+    assert environment()["software"].keys() == {"cuda", "cudnn", "driver", "l4t"}
     state = read_board()
     assert all(value > 0 for value in state.clocks_mhz.values()) and (state.total_mw is None or state.total_mw > 0)

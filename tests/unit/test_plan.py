@@ -327,6 +327,19 @@ def test_planning_needs_no_torch_until_something_is_counted():
     assert done.returncode == 0, done.stderr
 
 
+def test_counting_a_file_is_timed_in_a_process_of_its_own_without_a_cache(sdaug, monkeypatch):
+    with open("nano.yaml", "w") as file:
+        base = {"model": {"model_id": "sdaug-nano"}, "levers": {"tiny_vae": {}}}
+        yaml.safe_dump(
+            {"experiment": "x", "photo": "a.jpg", "base": base, "grid": {"backend": ["diffusion", "warp"]}}, file
+        )
+    found = json.loads(sdaug("bench", "counting", "nano.yaml", "--json").out)
+    assert (found["settings"], found["counted"], found["limit_s"]) == (2, 1, 20.0)
+    assert found["seconds"] > 1 and found["in_time"] == (found["seconds"] <= 20) and found["commit"] is not None
+    wrong = sdaug("bench", "counting", "nano.yaml", "--device", "orin")
+    assert wrong.code == 1 and "unknown device 'orin'" in wrong.err
+
+
 def test_peers_are_what_diffusers_does_without_us(orin, planned):
     report = make_report(orin, planned, 8.0, None, "float16")
     peers = {peer.name: peer for peer in report.peers}

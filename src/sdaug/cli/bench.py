@@ -7,6 +7,7 @@ from typing import Any
 import click
 from tqdm import tqdm
 
+from sdaug.cli.bench_counting import counting
 from sdaug.cli.bench_predict import predict
 from sdaug.cli.bench_published import published
 from sdaug.cli.options import open_photo, pack_failure, pack_option, refusal
@@ -193,6 +194,7 @@ def configurations(
     click.echo(table(rows))
 
 
+command.add_command(counting)
 command.add_command(predict)
 command.add_command(published)
 

@@ -20,9 +20,10 @@ LIMIT_S = 20.0
 def bench_counting(file: str, device: str = "orin-agx-64") -> dict[str, Any]:
     """Seconds, JSON-able, that `sdaug plan FILE --json` takes in a process of its own with an empty cache.
 
+    load_average: processes that ran or waited in the minute before; more than none, and others share the processor.
     Raises RuntimeError with what the command said where it prints no plan.
     """
-    origin = provenance()
+    origin, load = provenance(), os.getloadavg()[0]
     command = [sys.executable, "-c", "from sdaug.cli import main; main()", "plan", file, "--device", device, "--json"]
     with TemporaryDirectory(prefix="sdaug-") as empty:
         started = time.perf_counter()
@@ -34,5 +35,5 @@ def bench_counting(file: str, device: str = "orin-agx-64") -> dict[str, Any]:
     return {
         "schema": "sdaug.bench.counting/1", **origin, "file": Path(file).name, "sha256": file_sha256(file),
         "device": device, "settings": len(settings), "counted": sum("counted" in one for one in settings),
-        "seconds": seconds, "limit_s": LIMIT_S, "in_time": seconds <= LIMIT_S,
+        "load_average": load, "seconds": seconds, "limit_s": LIMIT_S, "in_time": seconds <= LIMIT_S,
     }  # fmt: skip

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from sdaug.augmentor import GenerativeAugmentor
-from sdaug.config import NANO, ModelSettings, RunSettings
+from sdaug.bench.pipeline import any_job
+from sdaug.config import NANO, FaceIdSettings, GenerationSettings, ModelSettings, RunSettings
 from sdaug.diffusion.components import WeightsInvalid
 from sdaug.diffusion.hub import SHIPPED, find_folder
 from sdaug.diffusion.load import load_generator
@@ -133,3 +134,25 @@ def test_a_higher_strength_leaves_less_of_the_person(nano, nano_record, astronau
     bold = GenerativeAugmentor(settings=RunSettings.model_validate(settings)).augment(astronaut, num_angles=1)
     at_03, at_09 = (r.angles[0].raw.similarity["dlib_resnet"] for r in (nano_record, bold))
     assert at_09 < at_03 - 0.05
+
+
+def test_its_face_adapter_is_read_by_the_code_that_reads_any_and_a_vector_reaches_the_picture():
+    adapter = FaceIdSettings(
+        adapter_id=NANO, weight_name="face_id.safetensors", recogniser="dlib_resnet", scale=1.0, lora_scale=1.0
+    )
+    model = MODEL.model_copy(update={"face_id": adapter})
+    generator = load_generator(model, {})
+    try:
+        assert generator.adapters.embedding_dim == 128
+        assert generator.facts["adapters"]["face_id"]["file"] == "face_id.safetensors"
+        job, settings = any_job(256, 0), GenerationSettings(num_inference_steps=2, hole_strength=0.9, size=256)
+        vectors = np.random.default_rng(0).standard_normal((2, 128)).astype(np.float32)
+        pictures = []
+        for vector in (*vectors, vectors[0]):
+            identity = generator.identity(vector / np.linalg.norm(vector))
+            (made,) = generator.generate([job], settings, identity=identity)
+            pictures.append(made.diffused.astype(int))
+        assert np.array_equal(pictures[0], pictures[2]), "the same vector, the same picture"
+        assert np.abs(pictures[0] - pictures[1]).max() >= 1, "another vector, another picture"
+    finally:
+        generator.close()

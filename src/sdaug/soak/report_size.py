@@ -117,7 +117,7 @@ def _result(key: str, setting: str, person: int, steps: int, angles: int, rng: n
     """One finished cell."""
     return {
         "schema": "sdaug.cell/5", "key": key, "setting": setting, "seed": 0, "status": "finished",
-        "person": f"somebody{person}",
+        "code_version": "0.1.0+0123456789ab", "person": f"somebody{person}",
         "settings": {
             "backend": "diffusion", "levers": {}, "generation": {"num_inference_steps": steps, "num_angles": angles},
         },

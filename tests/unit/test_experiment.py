@@ -449,5 +449,5 @@ def test_the_demo_sweeps_what_the_issue_names(root, monkeypatch):
     _, made = load_experiment(root / "experiments" / "demo.yaml")
     varied = {name for cell in made for name in cell.varied}
     assert varied >= {
-        "levers.precision.dtype", "levers.attention_slicing", "generation.num_inference_steps", "generation.num_angles",
+        "levers.precision", "levers.attention_slicing", "generation.num_inference_steps", "generation.num_angles",
     }  # fmt: skip

@@ -22,11 +22,12 @@ UV := uv==0.13.9
 
 install: $(STAMP)
 
+# Compiled here, for where PYTHONDONTWRITEBYTECODE is set every process would spend ten seconds on it.
 # The stamp is written last: an interrupted installation, or one for another Python, starts from an empty $(VENV).
 $(STAMP): pyproject.toml $(CONSTRAINTS)
 	test -e $@ || $(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet $(UV)
-	$(BIN)/uv pip install --python $(BIN)/python --constraints $(CONSTRAINTS) --editable '.[lab,test]'
+	$(BIN)/uv pip install --compile-bytecode --python $(BIN)/python --constraints $(CONSTRAINTS) --editable '.[lab,test]'
 	touch $@
 
 demo: $(STAMP)
@@ -99,7 +100,7 @@ $(JETSON_STAMP): pyproject.toml constraints/jetson-$(JETPACK).txt scripts/jetson
 	$(BIN)/python -m pip install --quiet $(UV)
 	$(BIN)/uv pip install --python $(BIN)/python --index-url $(TORCH_INDEX) --no-deps torch torchvision
 	$(BIN)/python scripts/jetson_resolve.py --overrides > $(VENV)/overrides.txt
-	$(BIN)/uv pip install --python $(BIN)/python --constraints constraints/jetson-$(JETPACK).txt \
+	$(BIN)/uv pip install --compile-bytecode --python $(BIN)/python --constraints constraints/jetson-$(JETPACK).txt \
 	  --override $(VENV)/overrides.txt --editable '.[service]'
 	touch $@
 

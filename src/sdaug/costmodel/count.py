@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass_type
 from torch.utils.flop_counter import flop_registry, mm_flop, sdpa_flop_count
 
+from sdaug.costmodel.answers import answer
 from sdaug.costmodel.work import Kind, Op, Work
 
 aten: Any = torch.ops.aten
@@ -105,7 +106,7 @@ class Counter(TorchDispatchMode):
         reads, writes = _touched(func, args, kwargs)
         for tensor in (*reads, *writes):
             self._hold(tensor, outside=True)
-        result = func(*args, **kwargs)
+        result = answer(func, args, kwargs)
         known = {_key(tensor) for tensor in (*reads, *writes)}
         made = [tensor for tensor in _tensors(result) if _key(tensor) not in known]
         for tensor in (*made, *writes):

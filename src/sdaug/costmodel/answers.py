@@ -15,26 +15,43 @@ _ANSWERS: dict[Any, list[_Made] | _Made | None] = {}
 """By operator and described arguments; None for one that gives a view or anything but new tensors."""
 
 
-def answer(func: Any, args: Any, kwargs: Any) -> Any:
-    """func(*args, **kwargs), where all tensors are on the meta device made from what torch gave the first time."""
-    if any(returned.alias_info is not None for returned in func._schema.returns):
-        return func(*args, **kwargs)
+def described(func: Any, args: Any, kwargs: Any) -> Any:
+    """The operator and its arguments without the tensors' memory, to look up by.
+
+    None where nothing may be looked up: a tensor that is not on the meta device, no tensor, an unhashable argument.
+    """
     tensors: list[Any] = []
-    try:
-        key = (func, _described(args, tensors), _described(tuple(kwargs.items()), tensors))
-        known = key in _ANSWERS
-    except TypeError:  # an argument that cannot be looked up
-        return func(*args, **kwargs)
+    key = (func, _described(args, tensors), _described(tuple(kwargs.items()), tensors))
     if not tensors or not all(tensor.is_meta for tensor in tensors):
+        return None
+    try:
+        hash(key)
+    except TypeError:
+        return None
+    return key
+
+
+def answer(key: Any, func: Any, args: Any, kwargs: Any) -> Any:
+    """func(*args, **kwargs), made from what torch gave the first time where there is a key from `described`."""
+    if key is None:
         return func(*args, **kwargs)
-    if not known:
+    if key not in _ANSWERS:
         result = func(*args, **kwargs)
-        _ANSWERS[key] = _facts(result, {tensor.untyped_storage()._cdata for tensor in tensors})
+        _ANSWERS[key] = _facts(result, _given((args, tuple(kwargs.values()))))
         return result
     made = _ANSWERS[key]
     if made is None:
         return func(*args, **kwargs)
     return tuple(_new(one) for one in made) if isinstance(made, list) else _new(made)
+
+
+def _given(value: Any) -> set[int]:
+    """The memory of all tensors in there."""
+    if isinstance(value, torch.Tensor):
+        return {value.untyped_storage()._cdata}
+    if isinstance(value, (list, tuple)):
+        return set().union(*(_given(one) for one in value))
+    return set()
 
 
 def _described(value: Any, tensors: list[Any]) -> Any:

@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass_type
 from torch.utils.flop_counter import flop_registry, mm_flop, sdpa_flop_count
 
-from sdaug.costmodel.answers import answer
+from sdaug.costmodel.answers import answer, described
 from sdaug.costmodel.work import Kind, Op, Work
 
 aten: Any = torch.ops.aten
@@ -58,6 +58,10 @@ _OVERWRITES = ("copy_", "fill_", "zero_", "normal_", "uniform_", "random_", "exp
 """Their first argument is written and not read."""
 _LOOKUPS = ("embedding", "index_select", "gather", "index")
 """They read as much of their table, the first argument, as they give back."""
+
+
+_COUNTED: dict[Any, Op | None] = {}
+"""By `answers.described`: on the meta device the same operator on the same shapes costs the same."""
 
 
 class Counter(TorchDispatchMode):
@@ -106,29 +110,24 @@ class Counter(TorchDispatchMode):
         reads, writes = _touched(func, args, kwargs)
         for tensor in (*reads, *writes):
             self._hold(tensor, outside=True)
-        result = answer(func, args, kwargs)
+        key = described(func, args, kwargs)
+        result = answer(key, func, args, kwargs)
         known = {_key(tensor) for tensor in (*reads, *writes)}
         made = [tensor for tensor in _tensors(result) if _key(tensor) not in known]
         for tensor in (*made, *writes):
             self._hold(tensor)
         self.peak_live_bytes = max(self.peak_live_bytes, self.live_bytes)
-        self._count(func, args, kwargs, result, reads, [*made, *writes])
+        if key is None or key not in _COUNTED:
+            op = _counted(func, args, kwargs, result, reads, [*made, *writes])
+            if key is not None:
+                _COUNTED[key] = op
+        else:
+            op = _COUNTED[key]
+        if op is not None:
+            self._ops[op] += 1
+            if func._overloadpacket not in _FORMULAS and func.namespace not in ("aten", "prims"):
+                self.without_formula.add(str(func._overloadpacket))
         return result
-
-    def _count(self, func: Any, args: Any, kwargs: Any, result: Any, reads: list[Any], writes: list[Any]) -> None:
-        packet, name = func._overloadpacket, func._schema.name.partition("::")[2]
-        asked = not any(True for _ in _tensors(result)) and func.namespace == "aten"  # a number is read back
-        if name in _ALLOCATIONS or not (writes or asked):
-            return
-        formula = _FORMULAS.get(packet)
-        if formula is None and func.namespace not in ("aten", "prims"):
-            self.without_formula.add(str(packet))
-        moved = written = sum(_bytes(tensor) for tensor in writes)
-        if name in _LOOKUPS:
-            moved, reads = 2 * moved, reads[1:]
-        moved += sum(_bytes(tensor) for tensor in reads)
-        flops = int(formula(*args, **kwargs, out_val=result)) if formula else 0
-        self._ops[Op(_kind(name, args, formula is not None), flops, moved, written)] += 1
 
     def _hold(self, tensor: Any, *, outside: bool = False) -> None:
         if not _has_storage(tensor):
@@ -184,6 +183,21 @@ def _fused(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, sc
         attn_mask = attn_mask.to(query.dtype)
     fused = aten._scaled_dot_product_flash_attention_for_cpu
     return fused(query, key, value, dropout_p, is_causal, attn_mask=attn_mask, scale=scale)[0]
+
+
+def _counted(func: Any, args: Any, kwargs: Any, result: Any, reads: list[Any], writes: list[Any]) -> Op | None:
+    """None for what launches nothing."""
+    name = func._schema.name.partition("::")[2]
+    asked = not any(True for _ in _tensors(result)) and func.namespace == "aten"  # a number is read back
+    if name in _ALLOCATIONS or not (writes or asked):
+        return None
+    formula = _FORMULAS.get(func._overloadpacket)
+    moved = written = sum(_bytes(tensor) for tensor in writes)
+    if name in _LOOKUPS:
+        moved, reads = 2 * moved, reads[1:]
+    moved += sum(_bytes(tensor) for tensor in reads)
+    flops = int(formula(*args, **kwargs, out_val=result)) if formula else 0
+    return Op(_kind(name, args, formula is not None), flops, moved, written)
 
 
 def _kind(name: str, args: Any, has_formula: bool) -> Kind:

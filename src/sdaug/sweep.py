@@ -49,6 +49,17 @@ def unfinished(cells: Sequence[Cell], out: Path) -> list[Cell]:
     return [cell for cell, result in results if result is None or result["status"] == "failed"]
 
 
+def forget_skipped(cells: Sequence[Cell], out: Path) -> list[Cell]:
+    """Takes away the results of cells that were skipped, so that they are run again: what they lacked may be here now.
+
+    Returns these cells.
+    """
+    skipped = [cell for cell in cells if (read_result(out, cell.key) or {}).get("status") == "skipped"]
+    for cell in skipped:
+        (out / "cells" / cell.key / RESULT).unlink()
+    return skipped
+
+
 def groups(cells: Sequence[Cell]) -> list[list[Cell]]:
     """Cells that can share a kernel, because they load the same things."""
     ordered = sorted(cells, key=lambda cell: cell.load_key)

@@ -132,6 +132,11 @@ def test_the_command_lists_all_commands(sdaug):
     assert sdaug("--version").code == 0
 
 
+def test_the_package_runs_as_the_command():
+    done = subprocess.run([sys.executable, "-m", "sdaug", "--version"], capture_output=True, text=True)
+    assert done.returncode == 0 and "sdaug" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -373,7 +373,7 @@ def test_unknown_names_are_a_wrong_use(hub):
 def test_a_killed_pull_goes_on_where_it_was(hub, tmp_path):
     """The command in a process of its own, told of the hub by the hub's own variables."""
     environment = os.environ | {"HF_ENDPOINT": hub.url, "HF_HUB_CACHE": str(tmp_path / "own")}
-    command = [sys.executable, "-c", "from sdaug.cli import main; main()"]
+    command = [sys.executable, "-m", "sdaug"]
     command += ["models", "pull", "taesd", "--accept-licence", "mit"]
     weights = "diffusion_pytorch_model.safetensors"
     content = hub.files[catalogue.DEFAULT_MODEL][UNET]

@@ -15,14 +15,15 @@ from sdaug.bench.timing import ImpossibleTime, Spent, check_floor, run_in_turn
 from sdaug.bench.wholes import whole_cases
 from sdaug.config import RunSettings
 from sdaug.costmodel import calibration
-from sdaug.costmodel.calibration import Timed, fit_fresh, fit_rate, peak_gflops, time_operator
+from sdaug.costmodel.calibration import Timed, fit_fresh, fit_rate, peak_gflops, seen_of, time_operator
 from sdaug.costmodel.call import Call
 from sdaug.costmodel.device import load_device
 from sdaug.costmodel.figures import Interval
+from sdaug.costmodel.nearby import Seen
 from sdaug.costmodel.operators import operators
 from sdaug.costmodel.parts import count_part
 from sdaug.costmodel.predict import predict
-from sdaug.costmodel.processor import Processor, Rate, check_rates, read_processor, seconds
+from sdaug.costmodel.processor import Processor, Rate, check_rates, kernel_seconds, read_processor, seconds
 from sdaug.costmodel.work import KINDS, Op, Work
 from sdaug.planning.machine import half_format, machine_named
 from sdaug.planning.plan import plan
@@ -36,7 +37,16 @@ def processor() -> Processor:
     """1 GFLOP/s, 1 GB/s read, 2 written, 1 us a launch, whatever the operator; 3 ns a byte of a fresh page."""
     rates = {kind: Rate(1e-9, 1e-9, 5e-10, 1e-6, 0.1, 5) for kind in KINDS}
     return Processor(
-        "a test", 1, 8.0, {"float32": 2.0}, {"float32": rates}, 3e-9, 0.8, 1.3, "2026-11-25T00:00:00+00:00"
+        "a test",
+        1,
+        8.0,
+        {"float32": 2.0},
+        {"float32": rates},
+        {"float32": {}},
+        3e-9,
+        0.8,
+        1.3,
+        "2026-11-25T00:00:00+00:00",
     )
 
 
@@ -57,9 +67,30 @@ def test_a_call_on_a_processor_has_a_floor_and_is_never_below_it(processor):
     assert found.seconds.low > found.floor_s and found.bound_by == "operators"
 
 
+def test_a_kernel_like_those_that_were_timed_takes_what_they_took(processor):
+    """Two timed operators on one line of the rate, the one four times as slow as it says; between them it is graded."""
+    ops = [Op("conv3x3", 10**9, 10**8, 10**7), Op("conv3x3", 16 * 10**9, 10**8, 10**7)]
+    by_rate = [kernel_seconds(op, processor.rates["float32"]["conv3x3"], 3e-9) for op in ops]
+    timed = [Timed(ops[0], 4 * by_rate[0]), Timed(ops[1], by_rate[1])]
+    seen = seen_of({"float32": timed}, processor.rates, 3e-9)
+    knows = replace(processor, seen=seen)
+    assert [one.ratio for one in seen["float32"]["conv3x3"]] == pytest.approx([4, 1])
+
+    def ratio(op):
+        work = Work(((op, 1),))
+        return seconds(work, knows, "float32").predicted / seconds(work, processor, "float32").predicted
+
+    assert ratio(ops[0]) == pytest.approx(4, rel=0.15) and ratio(ops[1]) == pytest.approx(1, rel=0.01)
+    assert 1.3 < ratio(Op("conv3x3", 17 * 10**8, 10**8, 10**7)) < ratio(Op("conv3x3", 14 * 10**8, 10**8, 10**7)) < 4
+    assert ratio(Op("conv3x3", 10**9, 10**10, 10**7)) == pytest.approx(1, abs=1e-6)  # unlike all that were timed
+    assert ratio(Op("linear", 10**9, 10**8, 10**7)) == 1  # of another class
+
+
 def test_a_calibration_is_kept_as_it_was(processor, tmp_path, monkeypatch):
+    seen = {"float32": {"norm": (Seen(0, 10, 20, 1.5),)}}
+    processor = replace(processor, seen=seen)
     assert read_processor(json.loads(json.dumps(processor.report()))) == processor
-    with pytest.raises(ValueError, match="schema 'x'; 'sdaug.calibration/1' expected"):
+    with pytest.raises(ValueError, match="schema 'x'; 'sdaug.calibration/2' expected: `sdaug plan --device cpu --cal"):
         read_processor({"schema": "x"})
     monkeypatch.setenv("SDAUG_CACHE", str(tmp_path))
     monkeypatch.setattr(calibration, "device_class", lambda device: "a test")

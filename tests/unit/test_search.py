@@ -268,6 +268,11 @@ def test_a_dry_run_of_a_search_says_how_much_it_is_and_what_it_is_like(sdaug, fi
     )
 
 
+def test_skipped_cells_of_a_search_are_not_asked_to_run_again(sdaug, file):
+    done = sdaug("sweep", file(), "--retry-skipped")
+    assert done.code == 2 and "--retry-skipped" in done.err and "search" in done.err
+
+
 @pytest.mark.parametrize("device", ["cuda", "cpu"])
 def test_a_search_on_a_gpu_wants_one(sdaug, file, monkeypatch, device):
     asked = {}

@@ -17,7 +17,7 @@ from sdaug.compare import Choice
 from sdaug.executors import executor, loky, serial
 from sdaug.experiment import Experiment, ExperimentError, expand
 from sdaug.kernel import without_pictures
-from sdaug.sweep import Outcome, check_notebook, finish, run_sweep, unfinished
+from sdaug.sweep import Outcome, check_notebook, finish, forget_skipped, run_sweep, unfinished
 from sdaug.tracking import read_runs
 
 PARAMETERS = "settings = {}\ncalls = []\nout = '.'\nrepeats = 0\nshow_images = False"
@@ -117,6 +117,17 @@ def test_an_error_while_loading_is_every_calls_result(made, tmp_path, error, sta
     assert set(statuses(outcome).values()) == {status} and ran(tmp_path / "out") == ["ada"]
     assert all(result["error"] == error.replace("('", ": ").replace("')", "") for result in outcome.results)
     assert outcome.failed == (4 if status == "failed" else 0)
+
+
+def test_what_was_skipped_runs_again_only_when_that_is_asked_for(made, tmp_path):
+    out, lacking = tmp_path / "out", "not (pathlib.Path(out).parent / 'here').exists()"
+    experiment, cells = made(f"class LeverSkipped(Exception): pass\n    if {lacking}: raise LeverSkipped('none here')")
+    assert set(statuses(run_sweep(experiment, cells, out)).values()) == {"skipped"}
+    (out / "here").touch()
+    assert set(statuses(run_sweep(experiment, cells, out)).values()) == {"skipped"}
+    assert forget_skipped(cells, out) == cells and unfinished(cells, out) == cells
+    assert set(statuses(run_sweep(experiment, cells, out)).values()) == {"finished"}
+    assert forget_skipped(cells, out) == [] and unfinished(cells, out) == []
 
 
 def test_settings_that_load_differently_have_a_kernel_each_and_one_failing_leaves_the_other(made, tmp_path):

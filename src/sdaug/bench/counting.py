@@ -24,7 +24,7 @@ def bench_counting(file: str, device: str = "orin-agx-64") -> dict[str, Any]:
     Raises RuntimeError with what the command said where it prints no plan.
     """
     origin, load = provenance(), os.getloadavg()[0]
-    command = [sys.executable, "-c", "from sdaug.cli import main; main()", "plan", file, "--device", device, "--json"]
+    command = [sys.executable, "-m", "sdaug", "plan", file, "--device", device, "--json"]
     with TemporaryDirectory(prefix="sdaug-") as empty:
         started = time.perf_counter()
         done = subprocess.run(command, env=os.environ | {CACHE_VARIABLE: empty}, capture_output=True, text=True)

@@ -88,7 +88,7 @@ def _folder(folder: Path, settings: int, kernels: int, seeds: int) -> Path:
 
 
 def _sweep(folder: Path) -> None:
-    command = [sys.executable, "-c", "from sdaug.cli import main; main()", "sweep", "x.yaml", "--out", "out"]
+    command = [sys.executable, "-m", "sdaug", "sweep", "x.yaml", "--out", "out"]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
 
 

@@ -16,7 +16,7 @@ from tqdm import tqdm
               help="GB (10^9 bytes) that tensors may take.  [default: 8, or what the device has]")  # fmt: skip
 @click.option("--target-s", type=click.FloatRange(0, min_open=True), default=None,
               help="Seconds an image: recommends what keeps it and gives up least.")  # fmt: skip
-@click.option("--calibrate", is_flag=True, help="With --device cpu: time its operators first, a minute or two.")
+@click.option("--calibrate", is_flag=True, help="With --device cpu: time its operators first, two minutes.")
 @click.option("--json", "as_json", is_flag=True, help="Print every figure as JSON.")
 def command(
     file: str | None,

@@ -27,6 +27,8 @@ from sdaug.cli.options import out_folder
               help="MLflow server, http://HOST:PORT, that every worker logs to.  [default: mlruns/mlflow.db here]",
 )  # fmt: skip
 @click.option("--confirm-above", type=int, default=200, show_default=True, help="More cells than this want a yes.")
+@click.option("--retry-skipped", is_flag=True,
+              help="Run again what was skipped for something that was not here, such as a package.")  # fmt: skip
 @click.option("--yes", is_flag=True, help="Run however many cells there are.")
 @click.option("--json", "as_json", is_flag=True, help="Print figures as JSON.")
 def command(
@@ -36,6 +38,7 @@ def command(
     device: str | None,
     tracking_uri: str | None,
     confirm_above: int,
+    retry_skipped: bool,
     yes: bool,
     as_json: bool,
     **where: Any,
@@ -44,7 +47,7 @@ def command(
     from sdaug.executors import NoWorkers
     from sdaug.experiment import ExperimentError, load_experiment
     from sdaug.search import cells_left, run_search
-    from sdaug.sweep import describe, finish, groups, log_early, run_sweep, unfinished
+    from sdaug.sweep import describe, finish, forget_skipped, groups, log_early, run_sweep, unfinished
     from sdaug.tracking import check_store
 
     try:
@@ -55,7 +58,11 @@ def command(
         raise click.UsageError(str(error)) from error
     folder = out_folder(out or f"build/{experiment.experiment}")
     search = experiment.search
+    if retry_skipped and (dry_run or search is not None):
+        raise click.UsageError(f"--retry-skipped takes results away; not with {'--dry-run' if dry_run else 'a search'}")
     cells = known if search is None else []
+    if retry_skipped:
+        forget_skipped(cells, folder)
     todo = unfinished(cells, folder)
     if search is None:
         to_run = len(todo)

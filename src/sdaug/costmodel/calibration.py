@@ -1,4 +1,4 @@
-"""A minute or two of timing single operators, and from it what any network takes on this computer's processor."""
+"""Two minutes of timing single operators, and from it what any network takes on this computer's processor."""
 
 import hashlib
 import json
@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from sdaug.costmodel.nearby import Seen
 from sdaug.costmodel.operators import Operator, operators
-from sdaug.costmodel.processor import Processor, Rate, check_rates, fresh_bytes, read_processor
+from sdaug.costmodel.processor import Processor, Rate, check_rates, fresh_bytes, kernel_seconds, read_processor
 from sdaug.costmodel.work import Kind, Op
 from sdaug.measure.arithmetic import has_arithmetic
 from sdaug.measure.cache import cache_folder
@@ -21,14 +22,15 @@ from sdaug.record import write_json
 
 DTYPES = ("float32", "bfloat16")
 ROUNDS, CALLS = 3, 3
-"""Of all operators, one after the other, and of one operator in a round; the shortest of all counts. What disturbs
-lasts for seconds: rounds find each operator a quiet moment."""
+"""Of all operators, one after the other, and of one operator in a round. What counts is the median of the rounds'
+shortest calls: what disturbs lasts for seconds, and a network runs too long to find nothing but quiet moments."""
 
 MOVING: tuple[Kind, ...] = ("elementwise", "norm")
 """Classes that hardly do more than move."""
 
 EVICTED_BYTES = 2**27
-"""Written between two calls, more than a processor's share of its last cache: weights lie in memory again."""
+"""Read between two calls, more than a processor's share of its last cache: weights lie in memory again. Not written, or
+the next operator would pay for what is written back."""
 
 LOW, HIGH = 0.70, 1.45
 """What a measured time is of a predicted one, of `figures.COVERAGE` of them: a prior from the first comparison (`sdaug
@@ -52,23 +54,24 @@ def calibrate(progress: Progress = lambda what, done, total: None, dtypes: Seque
     """This computer's processor, its operators timed now with as many threads as PyTorch uses.
 
     dtypes: by default those of `DTYPES` that it has arithmetic for; nobody waits for the others.
-
-    The shortest of several calls counts: whatever else runs makes a call longer and never shorter.
     """
     import torch
 
     dtypes = [dtype for dtype in DTYPES if has_arithmetic(dtype)] if dtypes is None else dtypes
     counts = {dtype: sum(1 for _ in operators(dtype)) for dtype in dtypes}
     total, done = ROUNDS * sum(counts.values()), 0
-    best: dict[tuple[str, str], Timed] = {}
+    rounds: dict[tuple[str, str], list[Timed]] = {}
     for _ in range(ROUNDS):
         for dtype in dtypes:
             for operator in operators(dtype):
                 progress(f"{dtype} {operator.kind} {operator.name}", done, total)
-                found, key = time_operator(operator), (dtype, f"{operator.kind} {operator.name}")
-                best[key] = min(found, best.get(key, found), key=lambda one: one.seconds)
+                rounds.setdefault((dtype, f"{operator.kind} {operator.name}"), []).append(time_operator(operator))
                 done += 1
-    timed = {dtype: [one for (of, _), one in best.items() if of == dtype] for dtype in dtypes}
+    timed = {
+        dtype: [Timed(found[0].op, float(np.median([one.seconds for one in found])))
+                for (of, _), found in rounds.items() if of == dtype]
+        for dtype in dtypes
+    }  # fmt: skip
     rates, fresh_s = fit(timed)
     machine = device_class("cpu")
     threads = torch.get_num_threads()
@@ -78,6 +81,7 @@ def calibrate(progress: Progress = lambda what, done, total: None, dtypes: Seque
         memory_gb=psutil.virtual_memory().total / 1e9,
         peak_gflops=peak_gflops(threads),
         rates=rates,
+        seen=seen_of(timed, rates, fresh_s),
         fresh_s=fresh_s,
         low=LOW,
         high=HIGH,
@@ -101,6 +105,20 @@ def fit(timed: Mapping[str, Sequence[Timed]]) -> tuple[dict[str, dict[Kind, Rate
     return rates, fresh_s
 
 
+def seen_of(
+    timed: Mapping[str, Sequence[Timed]], rates: Mapping[str, Mapping[Kind, Rate]], fresh_s: float
+) -> dict[str, dict[Kind, tuple[Seen, ...]]]:
+    """By dtype and class, how long each operator took beside what `rates` says."""
+    found: dict[str, dict[Kind, tuple[Seen, ...]]] = {}
+    for dtype, some in timed.items():
+        for one in some:
+            op = one.op
+            ratio = one.seconds / kernel_seconds(op, rates[dtype][op.kind], fresh_s)
+            by_kind = found.setdefault(dtype, {})
+            by_kind[op.kind] = (*by_kind.get(op.kind, ()), Seen(op.flops, op.bytes - op.written, op.written, ratio))
+    return found
+
+
 def time_operator(operator: Operator, calls: int = CALLS) -> Timed:
     """The operator counted, then called `calls` times, its weights out of the caches and its inputs in them.
 
@@ -118,10 +136,10 @@ def time_operator(operator: Operator, calls: int = CALLS) -> Timed:
         if len(ops) != 1 or ops[0][1] != 1:
             raise RuntimeError(f"{operator.kind} {operator.name} is {len(ops)} kernels; one expected")
         clock = quiet_clock("cpu", torch.get_num_threads())
-        others = torch.zeros(EVICTED_BYTES // 4)
+        others = torch.ones(EVICTED_BYTES // 4)
         times: list[float] = []
         for _ in range(calls):
-            others.add_(1)
+            others.sum()
             for tensor in operator.warm:
                 tensor.sum()
             started = clock()

@@ -1,17 +1,18 @@
 """A processor whose operators were timed on it (`calibrate.py`): what a piece of work takes there.
 
 On a processor a kernel's traffic does not hide behind its arithmetic as on a GPU: both are added, each at the rate that
-was measured for its class of operators.
+was measured for its class of operators, and corrected by what operators of about the same size took (`nearby`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from sdaug.costmodel.figures import Interval
+from sdaug.costmodel.nearby import Seen, correction
 from sdaug.costmodel.work import KINDS, Kind, Op, Work
 
-SCHEMA = "sdaug.calibration/1"
+SCHEMA = "sdaug.calibration/2"
 
 FRESH_BYTES = 2**25
 """From 32 MiB on glibc takes every allocation from the system and gives it back (mallopt(3), M_MMAP_THRESHOLD), so that
@@ -36,7 +37,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class Processor:
-    """rates: by dtype and class of operators. fresh_s: for a byte of an answer of `FRESH_BYTES` or more, on top.
+    """rates, seen: by dtype and class of operators. fresh_s: for a byte of an answer of `FRESH_BYTES` or more, on top.
 
     low, high: shares of a predicted time between which measured ones lie, of operators that no rate was fitted to.
     peak_gflops: of its instruction set, which nothing can beat. machine: whose calibration it is, from
@@ -48,6 +49,7 @@ class Processor:
     memory_gb: float
     peak_gflops: Mapping[str, float]
     rates: Mapping[str, Mapping[Kind, Rate]]
+    seen: Mapping[str, Mapping[Kind, Sequence[Seen]]]
     fresh_s: float
     low: float
     high: float
@@ -74,25 +76,35 @@ class Processor:
 def read_processor(content: Mapping[str, Any]) -> Processor:
     """From what `Processor.report` gave. Raises ValueError for another schema."""
     if content.get("schema") != SCHEMA:
-        raise ValueError(f"a calibration of schema {content.get('schema')!r}; {SCHEMA!r} expected")
+        raise ValueError(
+            f"a calibration of schema {content.get('schema')!r}; {SCHEMA!r} expected: "
+            "`sdaug plan --device cpu --calibrate` makes one"
+        )
     rates = {
         dtype: {kind: Rate(**rate) for kind, rate in by_kind.items()} for dtype, by_kind in content["rates"].items()
     }
-    fields = {key: value for key, value in content.items() if key not in ("schema", "rates")}
-    return Processor(rates=rates, **fields)
+    seen = {
+        dtype: {kind: tuple(Seen(**one) for one in some) for kind, some in by_kind.items()}
+        for dtype, by_kind in content["seen"].items()
+    }
+    fields = {key: value for key, value in content.items() if key not in ("schema", "rates", "seen")}
+    return Processor(rates=rates, seen=seen, **fields)
 
 
 def seconds(work: Work, processor: Processor, dtype: str) -> Interval:
     """Predicted time of `work`, counted in `dtype`. Raises ValueError for a dtype that was not calibrated."""
     if dtype not in processor.rates:
         raise ValueError(f"{processor.machine} is not calibrated for {dtype}; it is for {', '.join(processor.rates)}")
-    rates = processor.rates[dtype]
-    found = sum(n * kernel_seconds(op, rates[op.kind], processor.fresh_s) for op, n in work.ops)
+    rates, seen = processor.rates[dtype], processor.seen.get(dtype, {})
+    found = sum(
+        n * kernel_seconds(op, rates[op.kind], processor.fresh_s) * correction(op, seen.get(op.kind, ()))
+        for op, n in work.ops
+    )
     return Interval(found, found * processor.low, found * processor.high)
 
 
 def kernel_seconds(op: Op, rate: Rate, fresh_s: float) -> float:
-    """Predicted time of one kernel."""
+    """What one kernel takes by its rate."""
     moved = (op.bytes - op.written) * rate.read_s + op.written * rate.write_s + fresh_bytes(op) * fresh_s
     return op.flops * rate.flop_s + moved + rate.launch_s
 

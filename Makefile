@@ -108,8 +108,9 @@ $(JETSON_STAMP): pyproject.toml constraints/jetson-$(JETPACK).txt scripts/jetson
 jetson-check: $(STAMP)
 	$(BIN)/python scripts/jetson_resolve.py --check
 
+# Kernels start here, where the paths in the notebooks' parameters begin, and not in notebooks/.
 lab: $(STAMP)
-	$(BIN)/jupyter lab --notebook-dir notebooks
+	$(BIN)/jupyter lab --notebook-dir notebooks --MappingKernelManager.root_dir=$(CURDIR)
 
 # Resolve anew. What a file pins already stays unless pyproject.toml or pins.txt forbids it; delete the file to float all.
 constraints: $(STAMP)

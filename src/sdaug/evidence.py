@@ -57,14 +57,15 @@ class Evidence:
 def evidence(results: Sequence[Mapping[str, Any]], baseline: str, cells: Path) -> Evidence:
     """All settings of a sweep against `baseline`. cells: the folder that holds each cell's, with its vectors.
 
-    A cell that failed has none of its angles accepted; its similarities and its time are unmeasured. Times are compared
+    A cell of a setting that failed has none of its angles accepted, one of the baseline is unmeasured, or else settings
+    would be compared with the baseline's bad luck; similarities and times of both are unmeasured. Times are compared
     within one device only.
     """
     settings = by_setting(results)
     own = next((_own_recogniser(result) for result in results if result["status"] == "finished"), None)
     comparisons = {}
     for name, better in FIGURES.items():
-        figures = {key: _figure(of, name, own) for key, of in settings.items()}
+        figures = {key: _figure(of, name, own, key == baseline) for key, of in settings.items()}
         others = {key: figure for key, figure in figures.items() if key != baseline}
         comparisons[name] = compare(figures[baseline], others, better)
     finished = {result["person"] for result in settings[baseline] if result["status"] == "finished"}
@@ -91,8 +92,9 @@ def _adjusted(comparisons: dict[str, dict[str, Comparison]]) -> dict[str, dict[s
     return found
 
 
-def _figure(results: Sequence[Mapping[str, Any]], name: str, own: str | None) -> Figure:
-    rows = [row for result in results for row in _rows(result, name, own)]
+def _figure(results: Sequence[Mapping[str, Any]], name: str, own: str | None, is_baseline: bool) -> Figure:
+    told = [result for result in results if result["status"] == "finished" or not is_baseline]
+    rows = [row for result in told for row in _rows(result, name, own)]
     people, seeds, angles, values = zip(*rows, strict=True) if rows else ((), (), (), ())
     return Figure(people, seeds, angles, values)
 

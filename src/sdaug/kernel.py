@@ -1,5 +1,6 @@
 """One kernel of a sweep: a notebook executed for some calls, and a result for each of them whatever happens."""
 
+import itertools
 import json
 import logging
 import os
@@ -12,6 +13,7 @@ from typing import Any
 
 from sdaug.config import RunSettings
 from sdaug.run import RESULT, failed, write_result
+from sdaug.shown import without_pictures
 from sdaug.tracking import Parent, Setting, log_setting_early
 
 log = logging.getLogger("sdaug.sweep")
@@ -48,10 +50,9 @@ def run_kernel(task: Kernel) -> Kernel:
     """
     out = Path(task.out)
     left = [call for call in task.calls if _cleared(out / call["key"] / RESULT)]
-    barren = attempt = 0
+    barren = 0
     while left:
-        attempt += 1
-        executed = _numbered(task.executed, attempt)
+        executed = _free(task.executed)
         error, died = _execute(task, left, executed)
         before, left = left, [call for call in left if not (out / call["key"] / RESULT).is_file()]
         _name_notebook(out, [call for call in before if call not in left], Path(executed).name)
@@ -107,22 +108,6 @@ def execute(notebook: str, executed: str, parameters: dict[str, Any]) -> None:
         )
 
 
-def without_pictures(notebook: Mapping[str, Any]) -> dict[str, Any]:
-    """A notebook's content without any output that is or holds an image."""
-    content = json.loads(json.dumps(notebook))
-    for cell in content["cells"]:
-        cell["outputs"] = [output for output in cell.get("outputs", []) if not _pictured(output)]
-        if cell["cell_type"] != "code":
-            del cell["outputs"]
-            cell.pop("attachments", None)
-    return content
-
-
-def _pictured(output: Mapping[str, Any]) -> bool:
-    data = output.get("data", {})
-    return any(kind.startswith("image/") for kind in data) or "data:image" in json.dumps(output)
-
-
 def _execute(task: Kernel, calls: Sequence[dict[str, Any]], executed: str) -> tuple[str, bool]:
     """(what went wrong, or "", whether it was the kernel that died)."""
     from papermill.exceptions import PapermillExecutionError
@@ -153,6 +138,9 @@ def _strip(path: Path) -> None:
     os.replace(draft, path)
 
 
-def _numbered(executed: str, attempt: int) -> str:
+def _free(executed: str) -> str:
+    """The path, or where something lies there the first free one of those with a number: what earlier kernels executed
+    stays, for finished cells are among it."""
     path = Path(executed)
-    return executed if attempt == 1 else str(path.with_name(f"{path.stem}-{attempt}.ipynb"))
+    numbered = (path.with_name(f"{path.stem}-{number}.ipynb") for number in itertools.count(2))
+    return str(next(one for one in itertools.chain([path], numbered) if not one.exists()))

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ import numpy as np
 from sdaug.cells import named
 from sdaug.compare import Choice, by_setting, cell_rows, main_device, peak_bytes, raw_outcome, setting_metrics, table
 from sdaug.evidence import Evidence, evidence
+from sdaug.shown import Shown
 from sdaug.statistics.front import pareto_front
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep read back from its folder. table: one row a setting, index = its key; varied: what each varies."""
+    """A sweep read back from its folder. table: one row a setting, index = its key; varied: what each varies; photos:
+    a path by person."""
 
     folder: Path
     experiment: dict[str, Any]
@@ -30,6 +32,12 @@ class Sweep:
     varied: dict[str, dict[str, Any]]
     choice: Choice
     table: "pd.DataFrame"
+    photos: dict[str, str] = field(default_factory=dict)
+
+    def shown(self, faces: bool) -> Shown:
+        """Who may be shown and named: everybody if `faces` and the experiment say so, otherwise nobody."""
+        shown = Shown.of({"experiment": self.experiment, "people": self.photos}, *self.people)
+        return replace(shown, everything=faces and self.experiment["log_images"])
 
     @cached_property
     def device(self) -> str | None:
@@ -133,4 +141,6 @@ def read_sweep(folder: Path) -> Sweep:
     chosen = json.loads((folder / "chosen.json").read_text(encoding="utf-8"))
     choice = Choice(chosen["key"], chosen["why"])
     figures = table(results, varied).set_index("key")
-    return Sweep(folder, index["experiment"], index["baseline"], results, varied, choice, figures)
+    return Sweep(
+        folder, index["experiment"], index["baseline"], results, varied, choice, figures, index.get("people", {})
+    )

@@ -2,8 +2,8 @@
 
 import copy
 import json
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
@@ -95,7 +95,8 @@ def spoken(error: ValidationError, model: type[Config]) -> list[str]:
     """Each pydantic fault in our words: the place, the value, what is known there."""
     faults = []
     for fault in error.errors():
-        place = ".".join(str(part) for part in fault["loc"])
+        # Which member of a union was tried, as "list[any]", is no part of the file.
+        place = ".".join(str(part) for part in fault["loc"] if "[" not in str(part))
         if fault["type"] == "extra_forbidden":
             faults.append(
                 f"unknown setting {place!r}; {nearest(str(fault['loc'][-1]), _known(model, fault['loc'][:-1]))}"
@@ -110,8 +111,16 @@ def spoken(error: ValidationError, model: type[Config]) -> list[str]:
 
 
 def _known(model: type[Config], place: tuple[Any, ...]) -> list[str]:
+    """The fields of what is at `place`: the innermost of our models on the way there, in whatever holds it."""
+    here = [model]
     for part in place:
-        inner = model.model_fields[part].annotation
-        if isinstance(inner, type) and issubclass(inner, Config):
-            model = inner
-    return list(model.model_fields)
+        fields = [one.model_fields[part].annotation for one in here if part in one.model_fields]
+        here = [*_models(fields)] or here
+    return [name for one in here for name in one.model_fields]
+
+
+def _models(annotations: Sequence[Any]) -> Iterator[type[Config]]:
+    for annotation in annotations:
+        if isinstance(annotation, type) and issubclass(annotation, Config):
+            yield annotation
+        yield from _models(get_args(annotation))

@@ -1,18 +1,50 @@
 """What of people may leave their machine in a log: everything, or nothing that says who they are."""
 
+import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 
 @dataclass(frozen=True)
 class Shown:
-    """everything: nothing is hidden. names: everybody's, in the order that numbers them; one may come twice."""
+    """everything: nothing is hidden. names: everybody's, in the order that numbers them; one may come twice. photos:
+    (name, path of a photo of them), as written or made absolute. subject: whom a chosen setting is to enrol."""
 
     everything: bool
     names: tuple[str, ...]
+    photos: tuple[tuple[str, str], ...] = ()
+    subject: str = ""
+
+    @classmethod
+    def of(cls, index: Mapping[str, Any], *names: str) -> "Shown":
+        """From `sweep.json`; names: of people that it may not know by these."""
+        experiment = index["experiment"]
+        people = experiment.get("people")
+        written = people if isinstance(people, Mapping) else {}
+        known = {str(name): str(path) for name, path in index.get("people", {}).items()}
+        photos = [*known.items(), *((str(name), str(path)) for name, path in written.items())]
+        return cls(
+            experiment["log_images"],
+            tuple(dict.fromkeys((*known, *names))),
+            tuple(photos),
+            str(experiment.get("subject") or ""),
+        )
+
+    def and_names(self, *names: str) -> "Shown":
+        """The same with further people."""
+        return replace(self, names=tuple(dict.fromkeys((*self.names, *names))))
+
+    def person(self, name: str) -> str:
+        """What a person is called.
+
+        >>> Shown(False, ("ada", "bea")).person("bea"), Shown(True, ("ada", "bea")).person("bea")
+        ('person 2', 'bea')
+        """
+        return name if self.everything else self._called[name]
 
     def hidden(self, content: Any) -> Any:
         """JSON-able content with each person's name, alone or in a path, put as person 1, 2 ..., unless all is shown.
@@ -23,18 +55,67 @@ class Shown:
         return content if self.everything else _each_text(content, self._hidden_text)
 
     def anywhere(self, content: Any) -> Any:
-        """JSON-able content, as an executed notebook's, without any name that stands in a text as a word of its own.
+        """JSON-able content, as an executed notebook's, without any name, path or file name of a photo that stands in a
+        text as a word of its own.
 
         >>> Shown(False, ("ada", "bea")).anywhere({"source": "turn('bea') # in Canada"})
         {'source': "turn('person 2') # in Canada"}
+        >>> Shown(False, ("ada", "s1"), (("s1", "/in/Ada L.png"),)).anywhere("no face in /in/Ada L.png, ada-lou")
+        'no face in photo of person 2, person 1-lou'
         """
-        return content if self.everything else _each_text(content, lambda text: without_names(text, self.names))
+        return content if self.everything else _each_text(content, self._without)
+
+    @cached_property
+    def _called(self) -> dict[str, str]:
+        people = dict.fromkeys((*self.names, *(name for name, _ in self.photos)))
+        return {name: f"person {number}" for number, name in enumerate(people, 1)}
+
+    @cached_property
+    def _instead(self) -> dict[str, str]:
+        """What each telling text is replaced by, as it is and as Python and JSON escape it."""
+        told = dict(self._called)
+        for name, path in self.photos:
+            # A bare name of a file is often the person's own: that is replaced as such, and the ending left.
+            told |= {path: f"photo of {self._called[name]}"}
+            if Path(path).stem not in self._called:
+                told |= {Path(path).name: f"photo of {self._called[name]}"}
+        if self.subject and self.subject not in told:
+            told[self.subject] = "subject"
+        escaped = {}
+        for text, instead in told.items():
+            for one in (text, text.encode("unicode_escape").decode(), json.dumps(text)[1:-1]):
+                escaped.setdefault(one, instead)
+        return escaped
+
+    @cached_property
+    def _telling(self) -> re.Pattern[str] | None:
+        # In one go, the longest first: neither is a name found within another, nor within what stands for one.
+        found = "|".join(re.escape(text) for text in sorted(self._instead, key=len, reverse=True) if text)
+        return re.compile(rf"(?<!\w)(?:{found})(?!\w)") if found else None
+
+    def _without(self, text: str) -> str:
+        return text if self._telling is None else self._telling.sub(lambda it: self._instead[it[0]], text)
 
     def _hidden_text(self, text: str) -> str:
-        for number, name in enumerate(dict.fromkeys(self.names), 1):
-            if text == name or Path(text).stem == name:
-                return f"person {number}"
-        return text
+        if text in self._instead:
+            return self._instead[text]
+        return next((called for name, called in self._called.items() if Path(text).stem == name), text)
+
+
+def without_pictures(notebook: Mapping[str, Any]) -> dict[str, Any]:
+    """A notebook's content without any output that is or holds an image."""
+    content = json.loads(json.dumps(notebook))
+    for cell in content["cells"]:
+        cell["outputs"] = [output for output in cell.get("outputs", []) if not _pictured(output)]
+        if cell["cell_type"] != "code":
+            del cell["outputs"]
+            cell.pop("attachments", None)
+    return content
+
+
+def _pictured(output: Mapping[str, Any]) -> bool:
+    data = output.get("data", {})
+    return any(kind.startswith("image/") for kind in data) or "data:image" in json.dumps(output)
 
 
 def _each_text(content: Any, change: Callable[[str], str]) -> Any:
@@ -44,15 +125,3 @@ def _each_text(content: Any, change: Callable[[str], str]) -> Any:
     if isinstance(content, (list, tuple)):
         return [_each_text(value, change) for value in content]
     return change(content) if isinstance(content, str) else content
-
-
-def without_names(text: str, names: Sequence[str]) -> str:
-    """`text` with every name that stands there as a word of its own put as person 1, 2 ..., in the order of `names`.
-
-    >>> without_names("no face in people/ada-lou.png; Canada", ["ada", "ada-lou"])
-    'no face in people/person 2.png; Canada'
-    """
-    numbers = {name: number for number, name in enumerate(dict.fromkeys(names), 1)}
-    # In one go, the longest first: neither is a name found within another, nor within what stands for one.
-    found = "|".join(re.escape(name) for name in sorted(numbers, key=len, reverse=True) if name)
-    return re.sub(rf"(?<!\w)(?:{found})(?!\w)", lambda it: f"person {numbers[it[0]]}", text) if found else text

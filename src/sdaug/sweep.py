@@ -83,6 +83,8 @@ def run_sweep(
     todo = unfinished(cells, out)
     if todo:
         check_notebook(experiment.notebook)
+        if not Path(COMPARE).is_file():
+            raise ExperimentError(f"{COMPARE!r}, which compares what is made, does not exist in {Path.cwd()}")
         (out / "notebooks").mkdir(parents=True, exist_ok=True)
     settings = _settings(cells)
     tasks = [_kernel(experiment, group, out, settings, parent) for group in groups(todo)]
@@ -104,7 +106,7 @@ def log_early(
     """The run under which workers log their settings; None where there is no server for them, or nothing to run."""
     if not is_server(tracking_uri) or not unfinished(cells, out):
         return None
-    shown = Shown(experiment.log_images, tuple(cell.person.name for cell in cells))
+    shown = Shown.of(_index(experiment, cells))
     return open_parent(root, experiment.experiment, [cell.key for cell in cells], shown, tracking_uri)
 
 
@@ -113,19 +115,19 @@ def collect(experiment: Experiment, cells: Sequence[Cell], out: Path) -> Outcome
     results = tuple(result for cell in cells if (result := read_result(out, cell.key)) is not None)
     if len(results) != len(cells):
         raise RuntimeError(f"{len(cells) - len(results)} of {len(cells)} cells in {out} have no result")
-    _write_index(experiment, cells, out)
+    write_json(out / "sweep.json", _index(experiment, cells))
     return Outcome(tuple(cells), results)
 
 
-def _write_index(experiment: Experiment, cells: Sequence[Cell], out: Path) -> None:
+def _index(experiment: Experiment, cells: Sequence[Cell]) -> dict[str, Any]:
     settings = {cell.setting_key: cell.varied for cell in cells}
-    index = {
+    return {
         "experiment": experiment.model_dump(),
+        "people": {cell.person.name: cell.person.photo for cell in cells},
         "baseline": baseline_key(experiment, cells),
         "settings": [{"key": key, "varied": varied} for key, varied in settings.items()],
         "cells": [{"key": cell.key, "setting": cell.setting_key, "load": cell.load_key} for cell in cells],
     }
-    write_json(out / "sweep.json", index)
 
 
 def check_notebook(path: str) -> None:
@@ -186,7 +188,7 @@ def finish(experiment: Experiment, outcome: Outcome, out: Path, root: Path, trac
         return Choice(chosen["key"], chosen["why"])
     found = evidence(outcome.results, baseline_key(experiment, outcome.cells), out / "cells")
     keeps = None if found.no_claim else found.passes
-    choice = choose(outcome.results, keeps, experiment.budget_gb)
+    choice = choose(outcome.results, keeps, experiment.budget_gb, baseline_key(experiment, outcome.cells))
     if found.no_claim:
         choice = replace(choice, why=f"{choice.why}; of people at large {found.no_claim.why}")
     write_json(noted, {"key": choice.key, "why": choice.why, "settings": _enrolled_with(choice, outcome)})

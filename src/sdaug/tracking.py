@@ -16,7 +16,7 @@ from urllib.request import urlopen
 from sdaug.cells import named
 from sdaug.compare import Choice, by_setting, cell_rows, setting_metrics
 from sdaug.measure.source import code_version
-from sdaug.shown import Shown
+from sdaug.shown import Shown, without_pictures
 
 PARENT_TAG = "mlflow.parentRunId"
 SETTING_TAG = "sdaug.setting"
@@ -24,7 +24,7 @@ SWEEP_TAG = "sdaug.sweep"
 """A digest of the results that a run tells of."""
 
 CELLS_TAG = "sdaug.cells"
-"""On a parent: a digest of what is to be run."""
+"""On a parent: a digest of what is to be run, and of whether faces may be shown."""
 
 TABLE = "cells.json"
 SQLITE = "sqlite:///"
@@ -33,6 +33,9 @@ RECIPE = "sdaug-recipe"
 
 CHAMPION = "champion"
 """The alias of the version recommended last."""
+
+TAG_LENGTH = 8000
+"""Characters of a tag that MLflow keeps; it cuts off the rest."""
 
 ANSWER_S = 30.0
 """How long a server may take to say that it is there."""
@@ -97,7 +100,7 @@ def open_parent(root: Path, name: str, cells: Sequence[str], shown: Shown, uri: 
     """
     client, uri = _client(root, uri), uri or store_uri(root)
     experiment_id = _experiment_id(client, root, uri, name)
-    digest, git = _digest(sorted(cells)), git_tags(root)
+    digest, git = _digest([sorted(cells), shown.everything]), git_tags(root)
     waiting = client.search_runs(
         [experiment_id], f"tags.`{CELLS_TAG}` = '{digest}' and attributes.status != 'FINISHED'"
     )
@@ -129,7 +132,7 @@ def log_sweep(
         [experiment_id], f"tags.`{SWEEP_TAG}` = '{digest}' and attributes.status = 'FINISHED'"
     ):
         return run.info.run_id
-    shown = Shown(index["experiment"]["log_images"], tuple(str(result["person"]) for result in results))
+    shown = Shown.of(index, *(str(result["person"]) for result in results))
     parent = open_parent(root, name, [result["key"] for result in results], shown, uri)
     varied = {setting["key"]: setting["varied"] for setting in index["settings"]}
     loads = {cell["setting"]: cell["load"] for cell in index["cells"]}
@@ -151,6 +154,7 @@ def log_setting(parent: Parent, setting: Setting, out: Path) -> str:
     yet. Every cell of it must have a result."""
     client = _client(None, parent.uri)
     cells = [json.loads((out / "cells" / key / "result.json").read_text(encoding="utf-8")) for key in setting.cells]
+    shown = parent.shown.and_names(*(str(cell["person"]) for cell in cells))
     digest = _digest(cells)
     of = f"tags.`{PARENT_TAG}` = '{parent.run}' and tags.`{SETTING_TAG}` = '{setting.key}'"
     found = client.search_runs([parent.experiment_id], of)
@@ -162,9 +166,9 @@ def log_setting(parent: Parent, setting: Setting, out: Path) -> str:
     else:
         tags = {PARENT_TAG: parent.run, SETTING_TAG: setting.key} | parent.git
         run = _born(client, parent.experiment_id, named(setting.varied), tags)
-    _log_figures(client, run, cells, parent.shown)
+    _log_figures(client, run, cells, shown)
     notebooks = sorted((out / "notebooks").glob(f"{setting.load}*.ipynb"))
-    _log_files(client, run, cells, notebooks, out, parent.shown)
+    _log_files(client, run, cells, notebooks, out, shown)
     client.set_tag(run, SWEEP_TAG, digest)
     client.set_terminated(run, "FINISHED" if _whole(cells) else "FAILED")
     return run
@@ -256,9 +260,13 @@ def _whole(cells: Sequence[Mapping[str, Any]]) -> bool:
 def _log_files(
     client: Any, run: str, cells: Sequence[Mapping[str, Any]], notebooks: Sequence[Path], out: Path, shown: Shown
 ) -> None:
-    """The executed notebooks, with names hidden where they must be, and contact sheets where they may be."""
+    """The executed notebooks, without names and pictures where they must not be, and contact sheets where they may be.
+
+    Those on the disk are not relied upon: they may be of a time when pictures were asked for.
+    """
     for path in notebooks:
         content = json.loads(path.read_text(encoding="utf-8"))
+        content = content if shown.everything else without_pictures(content)
         client.log_text(run, json.dumps(shown.anywhere(content)), f"notebooks/{path.name}")
     for cell in cells if shown.everything else ():
         sheet = out / "cells" / cell["key"] / "contact.png"
@@ -281,9 +289,11 @@ def _facts(finished: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def _each(found: Sequence[Any]) -> str:
-    """What cells have as JSON: the one thing if it is the same in all, else each different one."""
+    """What cells have as JSON: the one thing if it is the same in all, else each different one, or how many they are
+    where a tag has no room for them."""
     texts = list(dict.fromkeys(json.dumps(one, sort_keys=True) for one in found))
-    return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
+    whole = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
+    return whole if len(whole) <= TAG_LENGTH else f"{len(texts)} different ones, in results.json"
 
 
 def _first_error(cells: Sequence[Mapping[str, Any]]) -> str:

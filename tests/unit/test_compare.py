@@ -38,7 +38,7 @@ def result(key="a", angles=None, call=(2.0,), first=9.0, levers=None, backend="d
     if status != "finished":
         return made | {"error": "RuntimeError: why"}
     angles = [angle(raw_accepted=True)] * 2 if angles is None else angles
-    memory = {"resident_peak": 10**9, "cuda_allocated_peak": None}
+    memory = {"resident_peak_sampled": 10**9, "cuda_allocated_peak": None}
     record = {"angles": angles, "memory": memory, "pack": {"recognisers": ["own"]}}
     return made | {"latency_s": {"import": 0.0, "load": 1.0, "first_call": first, "call": list(call)}, "record": record}
 
@@ -54,7 +54,7 @@ def test_the_figures_of_a_cell():
     assert (figures["raw.accepted"], figures["final.accepted"], figures["angles"]) == (1, 1, 2)
     assert figures["raw.similarity.own"] == pytest.approx(0.25) and figures["final.similarity.own"] == 0.9
     assert figures["final.share_above_0.8.own"] == 1.0 and figures["final.pose_error_deg_median"] == 5
-    assert figures["memory.resident_peak_bytes"] == 10**9
+    assert figures["memory.resident_peak_sampled_bytes"] == 10**9
 
 
 def test_what_could_not_be_measured_is_no_number():
@@ -91,9 +91,9 @@ def test_a_person_with_more_seeds_counts_no_more():
 
 def test_a_settings_latency_is_the_median_cells_and_its_memory_the_greediest():
     cells = [of("ada", seed, call=(seconds,)) for seed, seconds in enumerate((1.0, 2.0, 30.0))]
-    cells[1]["record"]["memory"]["resident_peak"] = 5 * 10**9
+    cells[1]["record"]["memory"]["resident_peak_sampled"] = 5 * 10**9
     figures = setting_metrics([*cells, of("bea", 0, status="failed")])
-    assert figures["latency.call_p50_s"] == 2.0 and figures["memory.resident_peak_bytes"] == 5e9
+    assert figures["latency.call_p50_s"] == 2.0 and figures["memory.resident_peak_sampled_bytes"] == 5e9
     assert setting_metrics([of("bea", 0, status="failed")]) == {}
 
 
@@ -119,6 +119,16 @@ def test_the_fastest_that_passes_is_chosen_by_the_time_of_an_angle():
     slow_angle = result("few", [angle(raw_accepted=True)], call=(2.0,))
     choice = choose([slow_angle, slow_call])
     assert choice.key == "many" and "1.000 s an angle" in choice.why and "2 of 2" in choice.why
+
+
+def test_one_that_leaves_out_views_of_the_baseline_is_not_chosen():
+    views = [angle(raw_accepted=True) | {"requested": asdict(Pose(yaw, 0))} for yaw in (0.0, 45.0)]
+    baseline, easy = result("baseline", views, call=(4.0,)), result("easy", views[:1], call=(0.1,))
+    more = result("more", [*views, angle(raw_accepted=True) | {"requested": asdict(Pose(-45.0, 0))}], call=(9.0,))
+    assert choose([baseline, easy]).key == "easy"
+    choice = choose([baseline, easy, more], baseline="baseline")
+    assert choice.key == "baseline" and "2 of 3 settings" in choice.why
+    assert "made all 2 of the baseline's views" in choice.why
 
 
 def test_without_repeats_the_first_calls_are_compared_by_the_angle_too():
@@ -153,6 +163,25 @@ def test_times_of_two_devices_are_neither_mixed_nor_compared(tmp_path):
     assert setting_metrics(mixed)["latency.call_p50_s"] == 4.0
     assert setting_metrics(mixed, "fast")["latency.call_p50_s"] == 2.0
     assert setting_metrics([quick], "slow")["raw.accepted"] == 2, "what no device changes counts"
+
+
+def test_a_cell_of_the_baseline_that_failed_makes_nothing_look_better(tmp_path):
+    """Of a setting a failed cell accepts nothing; of the baseline there is nothing to compare with."""
+
+    def of(key, person, status="finished"):
+        made = result(key, [angle(raw_accepted=True) | {"index": 0}], status=status) | {"person": person}
+        made["settings"]["generation"] = {"num_angles": 1}
+        if status == "finished":
+            made["record"]["pack"]["recognisers"] = ["dlib_resnet"]
+        return made
+
+    whole = [of(key, person) for key in "ab" for person in ("ada", "bea")]
+    lucky = [of("a", "ada"), of("a", "bea", "failed"), *whole[2:]]
+    pairs = evidence(lucky, "a", tmp_path).comparisons["raw accepted"]["b"].pairs
+    assert pairs.people == ("ada",) and pairs.people_dropped == ("bea",) and pairs.differences.tolist() == [0]
+    unlucky = [*whole[:2], of("b", "ada"), of("b", "bea", "failed")]
+    pairs = evidence(unlucky, "a", tmp_path).comparisons["raw accepted"]["b"].pairs
+    assert pairs.differences.tolist() == [0, -1]
 
 
 def test_none_passing_is_no_choice_and_says_so():

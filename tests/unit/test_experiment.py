@@ -220,6 +220,7 @@ def test_only_what_is_missing_or_failed_runs_again(tmp_path):
     ("content", "message"),
     [
         ({"base": {"bakend": "warp"}}, "unknown setting 'bakend'; did you mean 'backend'"),
+        ({"base": {"model": {"lora": {"knd": "lcm"}}}}, "unknown setting 'model.lora.knd'; did you mean 'kind'"),
         ({"base": {"backend": "wrap"}}, "'backend' is 'wrap'"),
         ({"grid": {"generation.num_inference_stepps": [2]}}, "did you mean 'num_inference_steps'"),
         ({"grid": {"generation.num_inference_steps": ["many"]}}, "'generation.num_inference_steps' is 'many'"),
@@ -403,6 +404,14 @@ def load(tmp_path, root, monkeypatch):
             "low is 0 with log; expected more than 0",
         ),
         ({"experiment": "x", "photo": "astronaut", "gird": {}}, "unknown setting 'gird'; did you mean 'grid'"),
+        (
+            {"experiment": "x", "photo": "astronaut", "search": {"trails": 5}},
+            "unknown setting 'search.trails'; did you mean 'trials'",
+        ),
+        (
+            {"experiment": "x", "photo": "a", "search": {"axes": {"generation.strength": {"low": 0.1, "hi": 0.9}}}},
+            "unknown setting 'search.axes.generation.strength.hi'; did you mean 'high'",
+        ),
         ({"experiment": "x", "photo": "astronaut", "grid": [1]}, "setting 'grid' is"),
         ({"experiment": "x", "photo": "astronaut", "repeats": "twice"}, "setting 'repeats' is 'twice'"),
         ({"experiment": "x", "photo": "astronot"}, "'astronot' does not exist"),

@@ -31,7 +31,7 @@ for call in calls:
         "device": "a board on a host",
         "record": {{"angles": [angle], "pack": {{"recognisers": ["dlib_resnet"], "files": {{}}}},
                    "generator": {{}}, "source": {{"sha256": ""}}, "environment": {{"packages": {{}}}},
-                   "memory": {{"resident_peak": 1, "cuda_allocated_peak": None}}}},
+                   "memory": {{"resident_peak_sampled": 1, "cuda_allocated_peak": None}}}},
     }})
 """
 

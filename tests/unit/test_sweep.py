@@ -16,7 +16,7 @@ from sdaug.cells import Person
 from sdaug.compare import Choice
 from sdaug.executors import executor, loky, serial
 from sdaug.experiment import Experiment, ExperimentError, expand
-from sdaug.kernel import without_pictures
+from sdaug.shown import without_pictures
 from sdaug.sweep import Outcome, check_notebook, finish, forget_skipped, run_sweep, unfinished
 from sdaug.tracking import read_runs
 
@@ -130,6 +130,27 @@ def test_what_was_skipped_runs_again_only_when_that_is_asked_for(made, tmp_path)
     assert forget_skipped(cells, out) == [] and unfinished(cells, out) == []
 
 
+def test_what_was_executed_before_stays_when_the_rest_runs_again(made, tmp_path):
+    """Finished cells are among it, and nothing else shows how they came about."""
+    out = tmp_path / "out"
+    trouble = "if call['person'] == 'bea' and not (pathlib.Path(out).parent / 'mended').exists(): raise ValueError"
+    experiment, cells = made(trouble)
+    assert run_sweep(experiment, cells, out).failed
+    before = {path: path.read_bytes() for path in (out / "notebooks").glob("*.ipynb")}
+    (out / "mended").touch()
+    assert not run_sweep(experiment, cells, out).failed
+    after = {path: path.read_bytes() for path in (out / "notebooks").glob("*.ipynb")}
+    assert before and before.items() < after.items()
+
+
+def test_a_sweep_whose_results_could_not_be_compared_does_not_start(made, tmp_path, monkeypatch):
+    experiment, cells = made()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ExperimentError, match="'notebooks/compare.ipynb', which compares"):
+        run_sweep(experiment, cells, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_settings_that_load_differently_have_a_kernel_each_and_one_failing_leaves_the_other(made, tmp_path):
     trouble = "assert settings['strict'] is False"
     experiment, cells = made(trouble, grid={"strict": [True, False]})
@@ -172,7 +193,7 @@ def test_a_finished_sweep_that_is_judged_otherwise_is_judged_again(made, tmp_pat
     monkeypatch.setattr("sdaug.sweep.execute", lambda *_: None)
     monkeypatch.setattr("sdaug.tracking.log_sweep", lambda *_: None)
     budgets = []
-    monkeypatch.setattr("sdaug.sweep.choose", lambda _, __, gb: budgets.append(gb) or Choice(None, f"of {gb}"))
+    monkeypatch.setattr("sdaug.sweep.choose", lambda _, __, gb, ___: budgets.append(gb) or Choice(None, f"of {gb}"))
     for budget in (None, None, 2.0, 2.0):
         asked = experiment.model_copy(update={"budget_gb": budget})
         assert finish(asked, outcome, tmp_path / "out", tmp_path).why == f"of {budget}"

@@ -16,8 +16,14 @@ from sdaug.compare import Choice
 from sdaug.config import RunSettings
 from sdaug.tracking import PARENT_TAG, SETTING_TAG, log_sweep, read_recipe, read_runs
 
-SIGNATURES = {b"\x89PNG\r\n": "PNG", b"\xff\xd8\xff": "JPEG", b"WEBPVP8": "WebP", b"iVBORw0KGgo": "PNG in base64"}
+SIGNATURES = {
+    b"\x89PNG\r\n": "PNG", b"\xff\xd8\xff": "JPEG", b"WEBPVP8": "WebP",
+    b"iVBORw0KGgo": "PNG in base64", b"/9j/": "JPEG in base64", b"UklGR": "WebP in base64",
+}  # fmt: skip
 NAMES = ("Ada Lovelace", "bea-42")
+PHOTOS = {"Ada Lovelace": "/photos/Zoë Countess/front.jpg", "bea-42": "/photos/Beatrice Smith.jpg"}
+TELLING = (*NAMES, "Countess", "Beatrice", "Smith", "Cleopatra")
+"""What says who somebody is: names, and what their photos and the subject are called."""
 CHOICE = Choice("fast", "it was the fastest")
 
 
@@ -33,7 +39,7 @@ def finished(key: str, setting: str, person: str, seed: int) -> dict:
         "record": {
             "angles": [angle],
             "pack": {"name": "embedded", "recognisers": ["dlib_resnet"], "files": {"a.dat": "0" * 64}},
-            "memory": {"resident_peak": 10**9, "cuda_allocated_peak": None}, "generator": {},
+            "memory": {"resident_peak_sampled": 10**9, "cuda_allocated_peak": None}, "generator": {},
             "source": {"sha256": "5" * 64}, "stages": {"warp": {"total_s": 0.5}},
             "environment": {"gpu": None, "processor": "a processor", "packages": {"sdaug": "1"}},
         },
@@ -48,20 +54,29 @@ def swept(tmp_path):
         out = tmp_path / "out"
         results = [finished(f"{s}-{i}", s, name, 0) for s in ("fast", "slow") for i, name in enumerate(NAMES)]
         results[3] = {k: results[3][k] for k in ("schema", "key", "setting", "person", "seed", "settings")}
-        results[3] |= {"status": "failed", "error": f"FileNotFoundError: photo '/photos/{NAMES[1]}.jpg' does not exist"}
+        results[3] |= {"status": "failed", "error": f"FileNotFoundError: photo '{PHOTOS[NAMES[1]]}' does not exist"}
         for result in results:
             folder = out / "cells" / result["key"]
             folder.mkdir(parents=True)
             (folder / "result.json").write_text(json.dumps(result))
             Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(folder / "contact.png")
-        source = f"calls = [{{'person': '{NAMES[0]}', 'photo': '/photos/{NAMES[0]}.jpg'}}, '{NAMES[1]}']"
-        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+        # As papermill writes what it injects.
+        photo = PHOTOS[NAMES[0]].encode("unicode_escape").decode()
+        source = f"calls = [{{'person': '{NAMES[0]}', 'photo': '{photo}'}}, '{NAMES[1]}']"
+        picture = nbformat.v4.new_output("display_data", {"image/png": "iVBORw0KGgo="})
+        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source, outputs=[picture])])
         (out / "notebooks").mkdir()
         nbformat.write(book, out / "notebooks" / "load.ipynb")
-        people = {name: f"/photos/{name}.jpg" for name in NAMES}
         index = {
             "baseline": "slow",
-            "experiment": {"experiment": "x", "log_images": log_images, "people": people},
+            "experiment": {
+                "experiment": "x",
+                "log_images": log_images,
+                "people": PHOTOS,
+                "subject": "Cleopatra",
+                "budget_gb": None,
+            },
+            "people": PHOTOS,
             "settings": [{"key": key, "varied": {"generation.num_inference_steps": key}} for key in ("fast", "slow")],
             "cells": [{"key": r["key"], "setting": r["setting"], "load": "load"} for r in results],
         }
@@ -82,7 +97,7 @@ def test_no_picture_and_no_name_reaches_mlflow_unless_it_is_asked_for(swept):
     assert len(stored) >= 6, "database, tables, settings and notebooks are there"
     for path, content in stored.items():
         assert [kind for signature, kind in SIGNATURES.items() if signature in content] == [], path
-        assert [name for name in NAMES if name.encode() in content] == [], path
+        assert [text for text in TELLING if text.encode() in content] == [], path
     tables = [json.loads(content) for path, content in stored.items() if path.name == "cells.json"]
     people = {row[table["columns"].index("person")] for table in tables for row in table["data"]}
     assert people == {"person 1", "person 2"}
@@ -96,13 +111,29 @@ def test_pictures_and_names_are_there_where_they_are_asked_for(swept):
     assert any(b"Ada Lovelace" in content for path, content in stored.items() if path.suffix == ".ipynb")
 
 
+def test_pictures_that_were_asked_for_once_are_not_logged_once_they_are_not(swept):
+    """The same cells, logged with pictures before, into the same store."""
+    root, out, results = swept(log_images=True)
+    before = log_sweep(root, out, results, CHOICE)
+    pictured = set(everything(root))
+    index = json.loads((out / "sweep.json").read_text())
+    index["experiment"]["log_images"] = False
+    (out / "sweep.json").write_text(json.dumps(index))
+    assert log_sweep(root, out, results, CHOICE) != before
+    new = {path: content for path, content in everything(root).items() if path not in pictured}
+    assert any(path.suffix == ".ipynb" for path in new)
+    for path, content in new.items():
+        assert [kind for signature, kind in SIGNATURES.items() if signature in content] == [], path
+        assert [text for text in TELLING if text.encode() in content] == [], path
+
+
 def test_a_child_is_a_setting_and_a_failed_cell_makes_it_failed(swept):
     root, out, results = swept(log_images=False)
     parent = log_sweep(root, out, results, CHOICE)
     runs = read_runs(root, "x")
     children = {run["tags"][SETTING_TAG]: run for run in runs if run["tags"].get(PARENT_TAG) == parent}
     assert {key: run["status"] for key, run in children.items()} == {"fast": "FINISHED", "slow": "FAILED"}
-    assert children["slow"]["tags"]["sdaug.error"] == "FileNotFoundError: photo '/photos/person 2.jpg' does not exist"
+    assert children["slow"]["tags"]["sdaug.error"] == "FileNotFoundError: photo 'photo of person 2' does not exist"
     assert children["fast"]["metrics"]["raw.accepted"] == 2 and children["slow"]["metrics"]["raw.accepted"] == 1
     recipe = read_recipe(root)
     assert recipe is not None and recipe["run_id"] == children["fast"]["run_id"] and recipe["why"] == CHOICE.why

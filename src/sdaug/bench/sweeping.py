@@ -38,7 +38,7 @@ for call in calls:
         "record": {{"angles": [angle], "pack": {{"recognisers": ["dlib_resnet"], "files": {{}}}}, "generator": {{}},
                    "source": {{"sha256": ""}},
                    "environment": {{"packages": {{}}}},
-                   "memory": {{"resident_peak": 1, "cuda_allocated_peak": None}}}},
+                   "memory": {{"resident_peak_sampled": 1, "cuda_allocated_peak": None}}}},
     }})
 """
 

@@ -10,7 +10,6 @@ from typing import Any
 from sdaug.charts import latency_against_similarity
 from sdaug.evidence import ALIKE, MISSION_KEPT
 from sdaug.report.device import machines, memory_meters, origins, telemetry
-from sdaug.report.names import Names
 from sdaug.report.pictures import gallery
 from sdaug.report.stages import by_stage
 from sdaug.report.tables import COLUMNS, against_baseline, by_pose, front_points, settings_table
@@ -25,7 +24,7 @@ def write_report(sweep: Sweep, out: Path, faces: bool = True) -> Path:
     page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     page.filters["figure"] = figure_text
     template = page.from_string(_template("report.html"))
-    names = Names.of(sweep, shown=faces and sweep.experiment["log_images"])
+    names = sweep.shown(faces)
     made = bool(sweep.finished_keys)
     rows = settings_table(sweep) if made else []
     html = template.render(
@@ -43,7 +42,7 @@ def write_report(sweep: Sweep, out: Path, faces: bool = True) -> Path:
         points=front_points(sweep, rows),
         script=_template("pareto.js"),
         chart=_chart(sweep) if made else "",
-        gallery=gallery(sweep, names) if names.shown else None,
+        gallery=gallery(sweep, names) if names.everything else None,
         failures=[result for result in sweep.results if result["status"] != "finished"],
         refusals=sweep.refusals.to_dict("records"),
         machines=machines(sweep.results),

@@ -6,14 +6,15 @@ from typing import Any
 
 from sdaug.measure.environment import commit, version
 from sdaug.measure.memory import METERS
-from sdaug.report.names import Names
 from sdaug.results import Sweep
+from sdaug.shown import Shown
 
 Results = Sequence[Mapping[str, Any]]
 
 NOT_TOLD = "not told by this device"
 
 PEAKS = {
+    "resident_peak_sampled": "the most of this process's pages in RAM (RSS) that was seen during the calls",
     "resident_peak": METERS["resident_peak"],
     "cuda_allocated_peak": METERS["cuda_allocated_peak"],
     "cuda_reserved_peak": METERS["cuda_reserved_peak"],
@@ -114,7 +115,7 @@ def _range(values: Sequence[Any], unit: str) -> str:
     return f"{low:.0f} {unit}" if round(low) == round(high) else f"{low:.0f} to {high:.0f} {unit}"
 
 
-def origins(sweep: Sweep, names: Names) -> dict[str, Any]:
+def origins(sweep: Sweep, names: Shown) -> dict[str, Any]:
     """What the sweep was made of: photos, face pack, weights, packages, seeds; which code wrote the page."""
     finished = _finished(sweep.results)
     photos = {names.person(result["person"]): result["record"]["source"] for result in finished}

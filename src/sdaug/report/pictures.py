@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdaug.contact import TILE
-from sdaug.report.names import Names
 from sdaug.results import Sweep
+from sdaug.shown import Shown
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -60,7 +60,7 @@ class Gallery:
     of: int
 
 
-def gallery(sweep: Sweep, names: Names) -> Gallery:
+def gallery(sweep: Sweep, names: Shown) -> Gallery:
     """The pictures of as many people as `MOST` leaves room for."""
     finished = [result for result in sweep.results if result["status"] == "finished"]
     people = list(dict.fromkeys(result["person"] for result in finished))

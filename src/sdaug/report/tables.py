@@ -21,7 +21,7 @@ COLUMNS = (
     ("final.similarity", "final similarity"),
     ("angles", "angles"),
     ("final.pose_error_deg_median", "pose error, deg"),
-    ("memory.resident_peak_bytes", "resident peak, GB"),
+    ("memory.resident_peak_sampled_bytes", "resident peak, GB"),
     ("memory.cuda_allocated_peak_bytes", "GPU tensors' peak, GB"),
     ("latency.first_call_s", "first call, s"),
     ("latency.import_s", "import, s"),

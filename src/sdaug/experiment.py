@@ -51,6 +51,10 @@ class Range(Config):
         return f"{'a whole number' if self.whole else 'a number'} from {self.low} to {self.high}"
 
 
+COMPARE = "notebooks/compare.ipynb"
+"""What compares the results of every sweep, once all are there."""
+
+
 class Search(Config):
     """The adaptive mode. axes: dotted setting -> values or a range. objectives: figure as `compare.metrics` names it ->
     what is wanted of it. trials: how many settings are proposed. sampler: NSGA-II for several objectives, or TPE."""
@@ -150,8 +154,9 @@ def load_experiment(path: str | Path) -> tuple[Experiment, list[Cell]]:
     them: they need not be among those that it runs.
     """
     experiment = read_experiment(path)
-    if not Path(experiment.notebook).is_file():
-        raise ExperimentError(f"{path}: notebook {experiment.notebook!r} does not exist")
+    for notebook in (experiment.notebook, COMPARE):
+        if not Path(notebook).is_file():
+            raise ExperimentError(f"{path}: notebook {notebook!r} does not exist in {Path.cwd()}")
     try:
         cells = expand(experiment, read_people(experiment))
     except ExperimentError as error:

@@ -12,7 +12,7 @@ from sdaug.cells import Cell, named
 from sdaug.compare import Choice, by_setting, choose
 from sdaug.evidence import evidence
 from sdaug.executors import Executor, WorkersLost, serial
-from sdaug.experiment import Experiment, ExperimentError, baseline_key
+from sdaug.experiment import COMPARE, Experiment, ExperimentError, baseline_key
 from sdaug.kernel import Kernel, execute, give_up, run_kernel
 from sdaug.record import write_json
 from sdaug.run import RESULT
@@ -21,8 +21,6 @@ from sdaug.tracking import Parent, Setting, is_server, open_parent
 
 PARAMETERS = ("settings", "calls", "out", "repeats", "show_images")
 """What the sweep notebook must take, no more and no less: papermill would only warn of an unknown one."""
-
-COMPARE = "notebooks/compare.ipynb"
 
 
 @dataclass(frozen=True)
@@ -83,8 +81,6 @@ def run_sweep(
     todo = unfinished(cells, out)
     if todo:
         check_notebook(experiment.notebook)
-        if not Path(COMPARE).is_file():
-            raise ExperimentError(f"{COMPARE!r}, which compares what is made, does not exist in {Path.cwd()}")
         (out / "notebooks").mkdir(parents=True, exist_ok=True)
     settings = _settings(cells)
     tasks = [_kernel(experiment, group, out, settings, parent) for group in groups(todo)]

@@ -143,14 +143,6 @@ def test_what_was_executed_before_stays_when_the_rest_runs_again(made, tmp_path)
     assert before and before.items() < after.items()
 
 
-def test_a_sweep_whose_results_could_not_be_compared_does_not_start(made, tmp_path, monkeypatch):
-    experiment, cells = made()
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(ExperimentError, match="'notebooks/compare.ipynb', which compares"):
-        run_sweep(experiment, cells, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
 def test_settings_that_load_differently_have_a_kernel_each_and_one_failing_leaves_the_other(made, tmp_path):
     trouble = "assert settings['strict'] is False"
     experiment, cells = made(trouble, grid={"strict": [True, False]})

@@ -11,9 +11,9 @@ import nbformat
 import yaml
 
 from sdaug.cells import Person
-from sdaug.experiment import Experiment, expand
+from sdaug.experiment import COMPARE, Experiment, expand
 from sdaug.measure.environment import provenance
-from sdaug.sweep import COMPARE, groups, run_sweep
+from sdaug.sweep import groups, run_sweep
 
 WORK_S = 0.01
 VALIDATED = 10_000

@@ -29,7 +29,7 @@ READINGS = {
     "clocks_mhz": ("clock", "MHz"),
     "temperatures_c": ("temperature", "°C"),
     "power_mw": ("power", "mW"),
-    "total_mw": ("power of GPU and processors", "mW"),
+    "total_mw": ("power of module or card", "mW"),
     "throttled": ("throttling", ""),
     "power_mode": ("power mode", ""),
 }

@@ -18,8 +18,8 @@ import nbformat
 import psutil
 import yaml
 
-from sdaug.experiment import load_experiment
-from sdaug.sweep import COMPARE, finish, run_sweep
+from sdaug.experiment import COMPARE, load_experiment
+from sdaug.sweep import finish, run_sweep
 from sdaug.tracking import PARENT_TAG, SETTING_TAG, read_runs
 
 Victim = Literal["everything", "coordinator"]

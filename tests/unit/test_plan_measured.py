@@ -2,12 +2,14 @@
 
 import json
 import time
+import weakref
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from sdaug.bench import parts as part_by_part
 from sdaug.bench import predicted as comparing
 from sdaug.bench.case import Case, LeftOut
 from sdaug.bench.predicted import Row, check_threads, rank_correlation, summary, table
@@ -321,6 +323,36 @@ def test_what_runs_is_what_is_counted(processor):
     assert group[1].predicted.predicted == pytest.approx(
         seconds(counter.work, processor, "float32").predicted, rel=0.02
     )
+
+
+def test_a_network_is_gone_before_the_next_is_made_and_before_whole_calls(processor, monkeypatch):
+    seen, alive = [], []
+
+    class Network:
+        def __init__(self):
+            self.itself = self  # as a network's modules, it goes with the garbage alone
+
+    def made(*arguments):
+        alive.append(sum(one() is not None for one in seen))
+        network = Network()
+        seen.append(weakref.ref(network))
+        return network
+
+    def case(network, part, batch, size, *arguments):
+        expected = Interval(batch * size, batch * size, batch * size)
+        return Case(f"{part} {batch} {size}", "part", lambda: network.itself and time.sleep(1e-3), expected, 1e-6)
+
+    def wholes(*arguments):
+        alive.append(sum(one() is not None for one in seen))
+        return []
+
+    monkeypatch.setattr(part_by_part, "_made", made)
+    monkeypatch.setattr(part_by_part, "_case", case)
+    monkeypatch.setattr(comparing, "whole_cases", wholes)
+    monkeypatch.setattr(comparing, "check_threads", lambda machine: None)
+    monkeypatch.setattr(comparing, "quiet_clock", lambda device, threads: time.perf_counter)
+    comparing.compare(processor, [], device="cpu", rounds=1)
+    assert len(seen) == 5 and alive == [0] * 6
 
 
 def test_local_settings_are_short_and_differ(processor):

@@ -8,6 +8,7 @@ from sdaug.costmodel.architecture import Part, build
 from sdaug.costmodel.figures import NOTHING
 from sdaug.costmodel.parts import Dtype, PartName, count_part
 from sdaug.costmodel.predict import Machine, floors, work_seconds
+from sdaug.measure.memory import give_back
 
 BATCHES: dict[PartName, tuple[int, ...]] = {
     "unet": (1, 2), "controlnet": (1, 2), "vae_encode": (1,), "vae_decode": (1,), "tiny_encode": (1,),
@@ -17,7 +18,8 @@ BATCHES: dict[PartName, tuple[int, ...]] = {
 
 
 def part_cases(machine: Machine, device: str, dtype: Dtype, sizes: Sequence[int]) -> Iterator[list[Case]]:
-    """Groups of cases, each on one network, which is dropped before the next one is made: 3.5 GB at most."""
+    """Groups of cases, each on one network, which is dropped before the next one is made: 3.5 GB at most. Whoever asks
+    for the next group holds none of the last."""
     groups: dict[Part, tuple[PartName, ...]] = {
         "tiny_vae": ("tiny_encode", "tiny_decode"),
         "text_encoder": ("text_encoder",),
@@ -34,6 +36,7 @@ def part_cases(machine: Machine, device: str, dtype: Dtype, sizes: Sequence[int]
             for batch in (BATCHES[part] if size == min(sizes) else (1,))
         ]
         del made
+        give_back()
 
 
 def _made(network: Part, device: str, dtype: str) -> Any:

@@ -99,6 +99,7 @@ def compare(
     with watch_board() as looks:
         for cases in part_cases(machine, device, dtype, sizes) if parts else ():
             rows += _timed(cases, device, rounds, progress)
+            del cases  # they hold the network, which is to be gone before the next is made
         for case in whole_cases(machine, asked, device):
             if isinstance(case, LeftOut):
                 missing.append(case)

@@ -231,6 +231,8 @@ def test_errors_ranks_and_coverage():
     assert rank_correlation([1, 2, 3], [1, 2, 3]) == 1.0
     with pytest.raises(ValueError, match="nothing was measured"):
         summary([])
+    fast = replace(row("d", 1.0, 1.0), floor_s=2.0)
+    assert summary([*rows, fast])["summary"] == found and summary([fast])["impossible"][0]["why"].startswith("d: ")
 
 
 def test_a_comparison_is_reported_row_by_row(processor, monkeypatch):
@@ -240,15 +242,47 @@ def test_a_comparison_is_reported_row_by_row(processor, monkeypatch):
     monkeypatch.setattr(comparing, "quiet_clock", lambda device, threads: time.perf_counter)
     monkeypatch.setattr(comparing, "check_threads", lambda machine: None)
     report = comparing.compare(processor, [], device="cpu", rounds=2)
-    assert report["schema"] == "sdaug.bench.predict/2" and read_processor(report["calibration"]) == processor
-    assert report["left_out"] == []
+    assert report["schema"] == "sdaug.bench.predict/3" and read_processor(report["calibration"]) == processor
+    assert report["left_out"] == report["impossible"] == [] and report["power_mode"]["predicted_for"] is None
     assert json.loads(json.dumps(report))["rows"][0]["name"] == "slow"
     assert {"commit", "date", "machine", "summary", "bounds"} <= set(report)
     assert "slow" in table(report) and "median error" in table(report)
-    fast = Case("fast", "part", lambda: None, Interval(1.0, 0.5, 2.0), 1.0)
-    monkeypatch.setattr(comparing, "part_cases", lambda *arguments: [[fast]])
-    with pytest.raises(ImpossibleTime, match="fast"):
-        comparing.compare(processor, [], device="cpu", rounds=1)
+
+
+def test_an_impossible_time_is_told_with_its_numbers_and_the_others_are_kept(processor, sdaug, monkeypatch):
+    slow = Case("slow", "part", lambda: time.sleep(0.01), Interval(0.01, 0.008, 0.02), 1e-4)
+    fast = Case("fast", "whole", lambda: None, Interval(1.0, 0.5, 2.0), 1.0)
+    monkeypatch.setattr(comparing, "part_cases", lambda *arguments: [[slow]])
+    monkeypatch.setattr(comparing, "whole_cases", lambda *arguments: [fast])
+    monkeypatch.setattr(comparing, "settler", lambda device: lambda: None)
+    monkeypatch.setattr(comparing, "check_here", lambda machine, device: None)
+    done = sdaug("bench", "predict", "--device", "orin-agx-64:30W", "--rounds", 1, "--save", "predicted.json")
+    assert done.code == 1 and "1 of the times are shorter than the device's peak allows: fast" in done.err
+    assert "impossible, and in no figure: fast: " in done.out and "slow" in done.out
+    with open("predicted.json") as file:
+        report = json.load(file)
+    (wrong,) = report["impossible"]
+    assert (wrong["name"], wrong["floor_s"]) == ("fast", 1.0) and wrong["measured_s"]["shortest"] < 1
+    assert [one["name"] for one in report["rows"]] == ["slow"] and report["summary"]["all"]["n"] == 1
+    assert report["power_mode"]["predicted_for"] == "30W" and "told_by_the_board" in report["power_mode"]
+    monkeypatch.setattr(comparing, "part_cases", lambda *arguments: [])
+    alone = sdaug("bench", "predict", "--device", "orin-agx-64", "--rounds", 1, "--json")
+    assert alone.code == 1 and json.loads(alone.out)["summary"] == {}
+
+
+def test_predictions_of_another_gpu_are_refused(processor, monkeypatch):
+    orin = load_device("orin-agx-64:30W")
+    comparing.check_here(processor, "cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match="PyTorch sees no GPU here; Jetson AGX Orin 64 GB expected"):
+        comparing.compare(orin, [], device="cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for here in (load_device("orin-agx-64"), None):  # its power mode is not told, and not every GPU is known
+        monkeypatch.setattr(comparing, "device_here", lambda device, here=here: here)
+        comparing.check_here(orin, "cuda")
+    monkeypatch.setattr(comparing, "device_here", lambda device: load_device("orin-nx-16"))
+    with pytest.raises(ValueError, match="the GPU here is orin-nx-16 .*; predictions of orin-agx-64 were asked for"):
+        comparing.check_here(orin, "cuda")
 
 
 def test_a_setting_that_fails_is_left_out_with_its_reason_and_the_others_are_kept(processor, monkeypatch):
@@ -295,7 +329,7 @@ def test_counted_memory_is_compared_with_the_allocators():
     found = summary([of(103, 100), of(95, 100)])
     assert found["summary"]["all"]["memory_error"] == pytest.approx(0.05)
     assert [one["memory_error"] for one in found["rows"]] == pytest.approx([0.03, -0.05])
-    assert "memory within 5.0%" in table(found | {"title": "x", "left_out": []})
+    assert "memory within 5.0%" in table(found | {"title": "x", "left_out": [], "impossible": []})
 
 
 def test_a_calibration_of_other_threads_is_refused(processor, sdaug, monkeypatch):
@@ -366,6 +400,7 @@ def test_the_command_prints_the_table_and_saves_every_value(processor, sdaug, mo
     monkeypatch.setattr(comparing, "part_cases", lambda *arguments: [[slow]])
     monkeypatch.setattr(comparing, "whole_cases", lambda *arguments: [])
     monkeypatch.setattr(comparing, "settler", lambda device: lambda: None)
+    monkeypatch.setattr(comparing, "check_here", lambda machine, device: None)
     done = sdaug("bench", "predict", "--device", "orin-agx-64", "--rounds", 1, "--save", "predicted.json")
     with open("predicted.json") as file:
         assert json.load(file)["rows"][0]["name"] == "slow"

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from sdaug.bench.case import Case, LeftOut
+from sdaug.bench.floors import device_here
 from sdaug.bench.parts import part_cases
 from sdaug.bench.timing import ImpossibleTime, Spent, check_floor, run_in_turn
 from sdaug.bench.wholes import left_out, whole_cases
+from sdaug.costmodel.device import Device
 from sdaug.costmodel.figures import COVERAGE, Interval
 from sdaug.costmodel.parts import Dtype
 from sdaug.costmodel.predict import Machine
@@ -58,6 +60,15 @@ class Row:
         return self.predicted.low <= self.spent.shortest <= self.predicted.high
 
     @property
+    def impossible(self) -> str | None:
+        """Why its time cannot be: the arithmetic takes longer at the device's peak; None where it can."""
+        try:
+            check_floor(self.name, self.spent.values, self.floor_s)
+        except ImpossibleTime as error:
+            return str(error)
+        return None
+
+    @property
     def memory_error(self) -> float | None:
         """counted / allocated - 1; None for a part, and where PyTorch's allocator has no meter: on a processor."""
         allocated = (self.peaks or {}).get("cuda_allocated_peak")
@@ -88,12 +99,13 @@ def compare(
 ) -> dict[str, Any]:
     """Full-size parts at `sizes` and the settings `asked` as whole calls, timed on `device` and compared; JSON-able.
 
-    A setting that cannot be run is among `left_out`, with the reason. Raises `ImpossibleTime` for a time that `machine`
-    cannot reach: then it is not the one that this is; ValueError for a calibration with another number of threads, and
-    where nothing could be run.
+    A setting that cannot be run is among `left_out`, with the reason; a time that `machine` cannot reach is among
+    `impossible`, with its numbers, and counts nowhere. Raises ValueError for a calibration with another number of
+    threads, for a GPU that is known to be another one than `machine`, and where nothing could be run.
     """
     import_s, origin = import_libraries(), provenance()
     check_threads(machine)
+    check_here(machine, device)
     rows: list[Row] = []
     missing: list[LeftOut] = []
     with watch_board() as looks:
@@ -106,16 +118,18 @@ def compare(
                 continue
             try:
                 rows += _timed([case], device, rounds, progress)
-            except ImpossibleTime:
-                raise
             except Exception as error:
                 missing.append(left_out(case.name, error))
     if not rows and missing:
         raise ValueError("nothing could be run: " + "; ".join(f"{one.name}: {one.why}" for one in missing))
     return {
-        "schema": "sdaug.bench.predict/2",
+        "schema": "sdaug.bench.predict/3",
         **origin,
         "board": looks.facts(),
+        "power_mode": {
+            "predicted_for": machine.mode or None if isinstance(machine, Device) else None,
+            "told_by_the_board": looks.states[-1].power_mode,
+        },
         "import_s": import_s,
         "device": machine.name,
         "title": machine.title,
@@ -137,13 +151,29 @@ def check_threads(machine: Machine) -> None:
         )
 
 
+def check_here(machine: Machine, device: str) -> None:
+    """Raises ValueError where the GPU `device` is known to be another one than `machine`, or there is none."""
+    import torch
+
+    if not isinstance(machine, Device) or device == "cpu":
+        return
+    if not torch.cuda.is_available():
+        raise ValueError(f"PyTorch sees no GPU here; {machine.title} expected, for predictions of it")
+    here = device_here(device)
+    if here is not None and here.name != machine.name:
+        raise ValueError(f"the GPU here is {here.name} ({here.title}); predictions of {machine.name} were asked for")
+
+
 def summary(rows: Sequence[Row]) -> dict[str, Any]:
-    """Errors, ranks and coverage of all rows and of each kind, and the rows themselves. Raises ValueError for none."""
+    """Errors, ranks and coverage of the rows whose time can be, of all and of each kind; those rows themselves; and
+    what is impossible. Raises ValueError without any row."""
+    if not rows:
+        raise ValueError("nothing was measured; expected one case or more")
+    wrong = [row.report() | {"why": row.impossible} for row in rows if row.impossible]
+    rows = [row for row in rows if not row.impossible]
     kinds = {"all": list(rows)} | {kind: [row for row in rows if row.kind == kind] for kind in ("part", "whole")}
     figures = {kind: _figures(found) for kind, found in kinds.items() if found}
-    if not figures:
-        raise ValueError("nothing was measured; expected one case or more")
-    return {"bounds": BOUNDS, "summary": figures, "rows": [row.report() for row in rows]}
+    return {"bounds": BOUNDS, "summary": figures, "rows": [row.report() for row in rows], "impossible": wrong}
 
 
 def _figures(rows: Sequence[Row]) -> dict[str, Any]:
@@ -186,16 +216,13 @@ def _timed(cases: Sequence[Case], device: str, rounds: int, progress: Callable[[
     clock = quiet_clock(device, torch.get_num_threads())
     with watch() as memory:
         spent = run_in_turn({case.name: case.run for case in cases}, rounds, settler(device), clock, progress)
-    rows = [
+    return [
         Row(
             case.name, case.kind, case.predicted, case.floor_s, spent[case.name], case.counted_bytes, case.load_s,
             memory.peaks, case.sha256,
         )
         for case in cases
     ]  # fmt: skip
-    for row in rows:
-        check_floor(row.name, row.spent.values, row.floor_s)
-    return rows
 
 
 def table(report: dict[str, Any]) -> str:
@@ -209,6 +236,7 @@ def table(report: dict[str, Any]) -> str:
         mark, shortest = "" if row["inside"] else "  outside", row["measured_s"]["shortest"]
         lines.append(f"{row['name']:34} {spread:>22} {shortest:>11.3g} {row['error']:>+7.1%} {noise:>6}{mark}")
     lines += [f"{one['name']}: left out: {one['why']}" for one in report["left_out"]]
+    lines += [f"impossible, and in no figure: {one['why']}" for one in report["impossible"]]
     for kind, found in report["summary"].items():
         rank = "-" if found["rank_correlation"] is None else f"{found['rank_correlation']:.3f}"
         memory = "" if found["memory_error"] is None else f", memory within {found['memory_error']:.1%}"

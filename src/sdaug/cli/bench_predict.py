@@ -37,10 +37,9 @@ def predict(
     """Run full-size networks and whole calls here and compare with what was predicted.
 
     FILE: an experiment whose settings are run as whole calls; without it a few on random weights. A time that the
-    device's peak does not allow is an error.
+    device's peak does not allow is in no figure; it is told beside them, and the exit status is 1.
     """
     from sdaug.bench.predicted import compare, table
-    from sdaug.bench.timing import ImpossibleTime
     from sdaug.cli.plan import settings_in
     from sdaug.costmodel.device import Device
     from sdaug.planning.machine import machine_named
@@ -67,8 +66,13 @@ def predict(
                 machine, asked, device="cuda" if on_gpu else "cpu", dtype=dtype or ("float16" if on_gpu else "float32"),
                 rounds=rounds, sizes=sorted(sizes), parts=parts, progress=show,
             )  # fmt: skip
-        except (ImpossibleTime, ValueError) as error:
+        except ValueError as error:
             raise click.ClickException(str(error)) from error
     if save is not None:
         write_json(save, report)
     click.echo(json.dumps(report, indent=2) if as_json else table(report))
+    if report["impossible"]:
+        raise click.ClickException(
+            f"{len(report['impossible'])} of the times are shorter than the device's peak allows: "
+            + ", ".join(one["name"] for one in report["impossible"])
+        )

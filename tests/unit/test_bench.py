@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sdaug.bench.peer import facing_points, peer_view
 from sdaug.experiment import load_experiment
-from sdaug.measure.clock import Times, milliseconds, paired_ratio
+from sdaug.measure.clock import Around, Ratio, Times, around_median, milliseconds, paired_ratio
 from sdaug.sweep import groups
 from sdaug.synthesis.stage import set_stage
 from sdaug.synthesis.warp import turn
@@ -73,9 +73,9 @@ positive = st.lists(st.tuples(st.floats(0.1, 100), st.floats(0.1, 100)), min_siz
 @given(positive, st.floats(0.01, 100))
 def test_a_ratio_lies_in_its_interval_and_scales(pairs, factor):
     above, below = [p[0] for p in pairs], [p[1] for p in pairs]
-    ratio = paired_ratio(above, below, 200)
+    ratio = paired_ratio(above, below)
     assert ratio.low <= ratio.value * (1 + 1e-9) and ratio.value <= ratio.high * (1 + 1e-9) and ratio.n == len(pairs)
-    assert paired_ratio([a * factor for a in above], below, 200).value == pytest.approx(ratio.value * factor)
+    assert paired_ratio([a * factor for a in above], below).value == pytest.approx(ratio.value * factor)
 
 
 def test_pairs_hide_what_slows_both():
@@ -83,6 +83,20 @@ def test_pairs_hide_what_slows_both():
     busy = np.array([1, 5, 1, 5, 1, 5, 1.0])
     ratio = paired_ratio(list(3 * busy), list(busy))
     assert (ratio.value, ratio.low, ratio.high) == (3, 3, 3)
+
+
+def test_an_interval_holds_the_true_median_as_often_as_it_says():
+    assert around_median([2.0]) == Around(2.0, 2.0, 0.0)
+    for n, coverage in ((2, 0.5), (3, 0.75), (5, 0.9375), (6, 0.96875)):
+        assert around_median([float(value) for value in range(n)]) == Around(0.0, n - 1.0, coverage)
+    rng = np.random.default_rng(0)
+    for n in (3, 5, 7, 12, 30):
+        found = [around_median(list(values)) for values in rng.exponential(1.0, (4000, n))]
+        held = np.mean([one.low <= np.log(2) <= one.high for one in found])
+        assert held == pytest.approx(found[0].coverage, abs=0.015) and (n < 6) == (found[0].coverage < 0.95), n
+    with pytest.raises(ValueError, match="no value; expected at least one"):
+        around_median([])
+    assert paired_ratio([1.0, 2.0, 3.0], [1.0, 1.0, 1.0]) == Ratio(2.0, 1.0, 3.0, 3, 0.75)
 
 
 def test_times_keep_their_values():

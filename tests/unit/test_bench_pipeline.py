@@ -150,6 +150,7 @@ def test_the_report_has_every_figure_with_its_interval_and_baseline(monkeypatch)
     assert report["peak_gb"].keys() >= {"standard_vae", "tiny_vae", "fp8"}
     assert report["baseline"]["settings"]["num_inference_steps"] == STOCK.num_inference_steps == 20
     assert report["baseline"]["five_angles_s"]["value"] > 0 and "1 of the baseline's 20 steps" in report["method"]
+    assert "a chance of 50.0%" in report["method"] and "95 %" not in report["method"]
     counts = {name: {s: v["n"] for s, v in stages.items()} for name, stages in report["stages_s"].items()}
     assert counts["stock"] == {"encode": 2, "controlnet": 2, "unet": 2, "decode": 2}
     assert counts["quick"] == {"encode": 4, "hint": 2, "controlnet": 8, "unet": 10, "decode": 2}
@@ -158,13 +159,14 @@ def test_the_report_has_every_figure_with_its_interval_and_baseline(monkeypatch)
     for name, peer in report["peers"].items():
         assert 0 < peer["ratio"]["quick"]["low"] <= peer["ratio"]["quick"]["value"], name
         ours = report["five_angles_s"]["quick"]
-        assert peer["ratio"]["quick"]["value"] <= ours["high"] / peer["five_angles_s"]["low"], name
-    assert report["schema"] == "sdaug.bench.pipeline/3"
+        assert peer["ratio"]["quick"]["value"] <= ours["most"] / peer["five_angles_s"]["least"], name
+    assert report["schema"] == "sdaug.bench.pipeline/4"
     for name in ("ratio_same_settings", "ratio_recommended_5"):
         assert len(report[name]["pairs"]) == report[name]["n"] == 2
         assert report[name]["value"] == pytest.approx(np.median(report[name]["pairs"]))
     for ours in (report["baseline"]["five_angles_s"], report["five_angles_s"]["quick"], report["overhead_fraction"]):
-        assert len(ours["values"]) == 2 and min(ours["values"]) == ours["low"]
+        assert len(ours["values"]) == 2 and min(ours["values"]) == ours["least"] == ours["low"]
+        assert ours["coverage"] == report["ratio_same_settings"]["coverage"] == 0.5, "of two rounds"
     assert all(len(s["values"]) == s["n"] for stages in report["stages_s"].values() for s in stages.values())
     before = report["before_s"]
     assert before["import"] >= 0 and before["load"] > 0 and set(before["first_call"]) == set(report["stages_s"])

@@ -195,7 +195,8 @@ def test_figures_of_a_time_and_its_noise():
     assert spent.shortest == 2.0 and spent.noise == pytest.approx(abs(2.0 / 2.5 - 1))
     report = spent.report()
     assert (report["n"], report["first"], report["p50"], report["values"]) == (4, 9.0, 2.35, [2.0, 3.0, 2.2, 2.5])
-    assert report["p50_low"] <= report["p50"] <= report["p50_high"] and report["p90"] <= report["p99"]
+    assert (report["p50_low"], report["p50_high"], report["p50_coverage"]) == (2.0, 3.0, 0.875)
+    assert report["p90"] <= report["p99"]
     assert np.isnan(Spent(1.0, (1.0,)).noise)
 
 

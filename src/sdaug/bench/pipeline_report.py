@@ -9,7 +9,7 @@ import numpy as np
 from sdaug.bench.counted import STOCK, counted_peaks, counted_ratios, recipe_evaluations
 from sdaug.bench.forwards import Forwards
 from sdaug.bench.peers import PEERS, TIMED_STEPS, Peer, peer_seconds, step_seconds
-from sdaug.measure.clock import Ratio, paired_ratio
+from sdaug.measure.clock import Ratio, around_median, paired_ratio
 from sdaug.recipes import RECIPES
 
 ANGLES = 5
@@ -64,7 +64,7 @@ class PipelineBench:
         peers = [peer_seconds(one, self.measured_steps, ANGLES) for one in self.rounds]
         seconds = {name: spread([one[name] for one in five]) for name in five[0]}
         return {
-            "schema": "sdaug.bench.pipeline/3",
+            "schema": "sdaug.bench.pipeline/4",
             **self.provenance,
             "wall_s": self.wall_s,
             **{name: asdict(ratio) | {"pairs": _pairs(five, RATIOS[name])} for name, ratio in self.ratios.items()},
@@ -101,8 +101,9 @@ class PipelineBench:
         return (
             f"{self.measured_steps} of the baseline's {steps} steps were run{missing}; 'balanced' is 'quick' with its "
             f"further passes added; five angles are {ANGLES} times an image of the batch that was measured. Ratios are "
-            f"ours / stock, median of {len(self.rounds)} pairs run in turn, low and high 95 % by bootstrap. Peers "
-            f"are stock's pipeline too: {TIMED_STEPS} of their steps were run, the others added likewise"
+            f"ours / stock, median of {len(self.rounds)} pairs run in turn; low and high are by rank and hold the true "
+            f"median with a chance of {around_median(self.overhead).coverage:.1%}. Peers are stock's pipeline too: "
+            f"{TIMED_STEPS} of their steps were run, the others added likewise"
         )
 
 
@@ -122,9 +123,9 @@ def _pairs(five: Sequence[dict[str, float]], variant: str) -> list[float]:
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:
-    """Median, least and most, and all values by round."""
-    median = float(np.median(values))
-    return {"value": median, "low": float(min(values)), "high": float(max(values)), "values": list(values)}
+    """The median and the interval of it, as `around_median`; the least, the most and all values by round."""
+    around = {"value": float(np.median(values))} | asdict(around_median(values))
+    return around | {"least": min(values), "most": max(values), "values": list(values)}
 
 
 def _stages(calls: Sequence[Forwards]) -> dict[str, dict[str, Any]]:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from sdaug.measure.clock import around_median
+
 
 class ImpossibleTime(RuntimeError):
     """A measured time below what the device's peak allows: a fault of the measurement, never a record."""
@@ -36,15 +38,14 @@ class Spent:
     def p50(self) -> float:
         return float(np.median(self.values))
 
-    def report(self, seed: int = 0) -> dict[str, Any]:
-        """JSON-able; low and high are 95 % of the median by bootstrap."""
-        values = np.array(self.values)
-        drawn = np.random.default_rng(seed).choice(values, (2000, values.size))
-        low, high = np.percentile(np.median(drawn, axis=1), [2.5, 97.5])
-        p90, p99 = np.percentile(values, [90, 99])
+    def report(self) -> dict[str, Any]:
+        """JSON-able; low and high are around the median, as `around_median`."""
+        around = around_median(self.values)
+        p90, p99 = np.percentile(self.values, [90, 99])
         return {
-            "n": values.size, "first": self.first, "shortest": self.shortest, "p50": self.p50, "p90": float(p90),
-            "p99": float(p99), "p50_low": float(low), "p50_high": float(high), "values": list(self.values),
+            "n": len(self.values), "first": self.first, "shortest": self.shortest, "p50": self.p50, "p90": float(p90),
+            "p99": float(p99), "p50_low": around.low, "p50_high": around.high, "p50_coverage": around.coverage,
+            "values": list(self.values),
         }  # fmt: skip
 
 

@@ -46,7 +46,7 @@ class WarpBench:
     def facts(self) -> dict[str, Any]:
         """The report of `sdaug bench warp`, JSON-able."""
         return {
-            "schema": "sdaug.bench.warp/1",
+            "schema": "sdaug.bench.warp/2",
             "view_ms": self.view.facts(),
             "ten_views_ms": self.ten_views.p50,
             "ratio_to_peer": self.to_peer.value,

@@ -186,7 +186,7 @@ def configurations(
             hint = "with --model-id random-sd15 the full size is measured on random weights"
             raise click.ClickException(f"{error.reason.value}: {error}; {hint}") from error
     if as_json:
-        report = {"schema": "sdaug.bench.configurations/2", "images": images, "size": size, "model_id": model.model_id}
+        report = {"schema": "sdaug.bench.configurations/3", "images": images, "size": size, "model_id": model.model_id}
         report |= {"import_s": import_s, "rounds": rounds} | origin
         rows_json = [row.report() for row in rows]
         click.echo(json.dumps(report | {"rows": rows_json}, indent=2))

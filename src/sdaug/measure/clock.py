@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import comb
 from typing import Any
 
 import numpy as np
@@ -57,24 +58,54 @@ def milliseconds(call: Callable[[], object]) -> float:
 
 
 @dataclass(frozen=True)
+class Around:
+    """An interval around a median: `coverage` is the chance that it holds the true one."""
+
+    low: float
+    high: float
+    coverage: float
+
+
+def around_median(values: Sequence[float]) -> Around:
+    """Between two of the sorted values, the innermost pair that covers 95 % or more; with fewer than six values no pair
+    does, and it is the least and the most, whose coverage is 1 - 2^(1-n).
+
+    By rank, whatever the times are distributed like: the true median is below each of n values with chance 1/2. A
+    bootstrap of the median holds too little: of seven values, 86 % where 95 are said. Raises ValueError without values.
+
+    >>> around_median([5.0, 1.0, 2.0])
+    Around(low=1.0, high=5.0, coverage=0.75)
+    >>> around_median([float(value) for value in range(6)])
+    Around(low=0.0, high=5.0, coverage=0.96875)
+    """
+    if not len(values):
+        raise ValueError("no value; expected at least one")
+    n, rising = len(values), sorted(values)
+    outside, beyond = 0, 1  # chance, in 2^-n, that the true median lies below the value of rank `outside` + 1
+    while 2 * (more := beyond + comb(n, outside + 1)) <= 0.05 * 2**n:
+        outside, beyond = outside + 1, more
+    return Around(rising[outside], rising[n - 1 - outside], 1 - 2 * beyond / 2**n)
+
+
+@dataclass(frozen=True)
 class Ratio:
-    """A median ratio and the 95 % interval of it; `n` pairs."""
+    """A median ratio and the interval of it, as `around_median`; `n` pairs."""
 
     value: float
     low: float
     high: float
     n: int
+    coverage: float
 
 
-def paired_ratio(above: Sequence[float], below: Sequence[float], resamples: int = 2000) -> Ratio:
-    """Median of above[i] / below[i], measured one right after the other, with a bootstrap over the pairs (seeded).
+def paired_ratio(above: Sequence[float], below: Sequence[float]) -> Ratio:
+    """Median of above[i] / below[i], measured one right after the other.
 
     With one pair there is no spread to see: low and high are the value. Raises ValueError on lengths that differ.
 
     >>> paired_ratio([2.0, 4.0, 6.0], [1.0, 2.0, 3.0])
-    Ratio(value=2.0, low=2.0, high=2.0, n=3)
+    Ratio(value=2.0, low=2.0, high=2.0, n=3, coverage=0.75)
     """
-    ratios = np.array([a / b for a, b in zip(above, below, strict=True)])
-    chosen = np.random.default_rng(0).integers(0, ratios.size, (resamples, ratios.size))
-    low, high = np.percentile(np.median(ratios[chosen], axis=1), [2.5, 97.5])
-    return Ratio(float(np.median(ratios)), float(low), float(high), int(ratios.size))
+    ratios = [a / b for a, b in zip(above, below, strict=True)]
+    around = around_median(ratios)
+    return Ratio(float(np.median(ratios)), around.low, around.high, len(ratios), around.coverage)

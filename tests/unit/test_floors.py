@@ -122,6 +122,18 @@ def test_a_configuration_keeps_every_time_its_floor_and_its_board(one_configurat
     assert "few" in configuring.table([row])
 
 
+def test_a_tables_peaks_are_of_one_meter_and_it_is_named():
+    def row(name, **peak):
+        return configuring.Row(configuring.Configuration(name, {}), peak=peak)
+
+    rows = [row("a", cuda_allocated_peak=None, gpu_used_peak=2_000_000_000, resident_peak_sampled=3_000_000_000)]
+    assert "2.00" in configuring.table(rows) and "peak GB: gpu_used_peak; all" in configuring.table(rows)
+    rows += [row("b", cuda_allocated_peak=10**9, gpu_used_peak=None, resident_peak_sampled=4_000_000_000)]
+    shown = configuring.table(rows)
+    assert "3.00" in shown and "4.00" in shown and "peak GB: resident_peak_sampled; all" in shown
+    assert "peak GB: no meter of it is here" in configuring.table([row("c")])
+
+
 def test_a_configuration_below_its_floor_is_an_error(one_configuration, monkeypatch, sdaug):
     monkeypatch.setattr(configuring, "call_floor_s", lambda *_, **__: 1e6)
     with pytest.raises(ImpossibleTime, match="few: "):

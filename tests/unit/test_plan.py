@@ -8,11 +8,13 @@ from dataclasses import replace
 import pytest
 import yaml
 
+from sdaug.bench.peers import PEERS
 from sdaug.config import RunSettings
 from sdaug.costmodel.device import load_device
 from sdaug.costmodel.figures import Interval
 from sdaug.levers import LeverSkipped
 from sdaug.planning.machine import default_budget_gb, half_format, machine_named
+from sdaug.planning.peers import predicted_peers
 from sdaug.planning.plan import Planned, plan
 from sdaug.planning.recommend import recommend
 from sdaug.planning.report import counted_parts, make_report, text
@@ -277,7 +279,11 @@ def test_the_command_prints_what_other_tools_read(sdaug, cache):
         assert {"name", "latency_s", "five_angles_s", "allocated_gb", "fits"} <= set(one)
         for key in ("latency_s", "five_angles_s"):
             assert one[key]["low"] < one[key]["predicted"] < one[key]["high"] <= 2.5 * one[key]["low"]
-        assert one["latency_s"]["low"] >= one["floor_s"] and one["fits"] == (one["allocated_gb"] <= 3)
+        assert (
+            one["latency_s"]["low"] >= one["peak_floor_s"]
+            and "floor_s" not in one
+            and one["fits"] == (one["allocated_gb"] <= 3)
+        )
         assert one["kind"] == "prediction"
     assert found["recommended"] == "few_steps" and set(found["targets"]) == set(LIMITS)
     assert "measured" in found["kind"] and len(found["sources"]) > 15
@@ -356,6 +362,17 @@ def test_peers_are_what_diffusers_does_without_us(orin, planned):
     }  # fmt: skip
     assert twenty.ratio(None) is None and "of it" in text(report)
     assert [peer["name"] for peer in report.json()["peers"]] == list(peers)
+
+
+def test_peers_are_the_ones_that_the_benchmark_runs(orin):
+    found = {peer.key: peer.call for peer in predicted_peers(orin, "float16")}
+    assert list(found) == list(PEERS)
+    for key, call in found.items():
+        steps, guided = PEERS[key].steps, PEERS[key].variant != "lcm"
+        assert (call.unet_guided, call.unet) == ((steps, 0) if guided else (0, steps)), key
+        assert (call.controlnet_guided, call.controlnet) == (call.unet_guided, call.unet) and call.batch == 1
+        assert call.source, "image to image encodes the photo at each call"
+        assert (call.variant.attention_slice is not None) == (PEERS[key].variant == "attention_slicing"), key
 
 
 def test_the_small_random_model_is_not_planned_as_if_it_were_sd15(orin):

@@ -219,7 +219,8 @@ def _likeness(pairs: Sequence[tuple[Any, Any]], views: Sequence[View], pack: Fac
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Measured beside expected, one row a line; a dash is what was not measured here."""
+    """Measured beside expected, one row a line; a dash is what was not measured here. The peak names its meter."""
+    meter = _shown_meter(rows)
     widths = {"load s": 8, "first s": 8, "images s": 9, "expected": 9, "peak GB": 8}
     lines = [f"{'configuration':22} {' '.join(f'{title:>{width}}' for title, width in widths.items())}  similarity"]
     for row in rows:
@@ -228,7 +229,7 @@ def table(rows: Sequence[Row]) -> str:
             lines.append(f"{name:22} skipped: {row.skipped}")
             continue
         expected, five_s = row.configuration.expected, None if row.images_s is None else row.images_s.p50
-        peak = next((v for v in (row.peak or {}).values() if v is not None), None)
+        peak = (row.peak or {}).get(meter or "")
         similarity = ", ".join(f"{k} {v:.3f}" for k, v in (row.similarity or {}).items()) or "-"
         figures = (row.load_s, row.first_s, five_s, expected.get("images_s"), peak and peak / 1e9)
         cells = [
@@ -236,4 +237,11 @@ def table(rows: Sequence[Row]) -> str:
             for value, width in zip(figures, widths.values(), strict=True)
         ]
         lines.append(f"{name:22} {' '.join(cells)}  {similarity}")
+    lines.append(f"peak GB: {meter or 'no meter of it is here'}; all meters are in --json")
     return "\n".join(lines)
+
+
+def _shown_meter(rows: Sequence[Row]) -> str | None:
+    """The first meter that every row which ran has: one column is of one meter. None without any."""
+    ran = [row.peak for row in rows if row.peak]
+    return next((name for name in (ran[0] if ran else ()) if all(one.get(name) is not None for one in ran)), None)

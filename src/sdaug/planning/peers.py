@@ -1,5 +1,5 @@
 """What a user would write instead: diffusers' ControlNet pipeline, an angle a call. Predicted; `sdaug bench pipeline`
-measures the second of them beside ours."""
+measures the same ones beside ours."""
 
 import math
 from dataclasses import dataclass, replace
@@ -18,8 +18,9 @@ from sdaug.planning.settings import FIVE
 
 @dataclass(frozen=True)
 class Peer:
-    """call: of five angles; five: its seconds."""
+    """key: its name in `sdaug bench pipeline`. call: of five angles; five: its seconds."""
 
+    key: str
     name: str
     machine: Machine
     call: Call
@@ -55,23 +56,28 @@ class Peer:
         """JSON-able."""
         ratio = self.ratio(ours)
         beside = None if ratio is None else interval_json(ratio)
-        return {"name": self.name, "five_angles_s": interval_json(self.five), "ratio": beside}
+        return {"key": self.key, "name": self.name, "five_angles_s": interval_json(self.five), "ratio": beside}
 
 
 def predicted_peers(machine: Machine, half: Dtype) -> tuple[Peer, ...]:
-    """With guidance and ControlNet on every step, its hint made anew each time, two prompts encoded at each call."""
+    """Image to image as the stock pipeline: photo and prompts encoded at each call, the hint made anew on every step,
+    guidance and ControlNet on every step; LCM has no guidance."""
+    own = Call(images=FIVE, unet=4, controlnet=4, hint="every", source=True, prompts=FIVE, dtype=half)
 
     def call(steps: int) -> Call:
-        return Call(
-            images=FIVE, unet_guided=steps, controlnet_guided=steps, hint="every", source=False, prompts=2 * FIVE,
-            dtype=half,
-        )  # fmt: skip
+        guided = {"unet_guided": steps, "controlnet_guided": steps, "prompts": 2 * FIVE}
+        return replace(own, unet=0, controlnet=0, **guided)
 
-    lcm = Call(images=FIVE, unet=4, controlnet=4, hint="every", source=False, prompts=FIVE, dtype=half)
+    sliced = Variant(attention_slice="auto")
     calls = {
-        "diffusers, 50 steps": call(50),
-        "diffusers, 20 steps": call(20),
-        "diffusers, 20 steps, enable_attention_slicing": replace(call(20), variant=Variant(attention_slice="auto")),
-        "diffusers, LCM LoRA, 4 steps": lcm,
-    }
-    return tuple(Peer(name, machine, one, predict(one, machine).seconds) for name, one in calls.items())
+        "steps_50": ("diffusers, 50 steps", call(50)),
+        "steps_20": ("diffusers, 20 steps", call(20)),
+        "attention_slicing_50": (
+            "diffusers, 50 steps, enable_attention_slicing", replace(call(50), variant=sliced),
+        ),
+        "attention_slicing_20": (
+            "diffusers, 20 steps, enable_attention_slicing", replace(call(20), variant=sliced),
+        ),
+        "lcm_lora_4": ("diffusers, LCM LoRA, 4 steps", own),
+    }  # fmt: skip
+    return tuple(Peer(key, name, machine, one, predict(one, machine).seconds) for key, (name, one) in calls.items())

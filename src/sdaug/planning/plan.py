@@ -52,7 +52,7 @@ class Planned:
             "one_at_a_time_gb": self.one_gb,
             "fits": self.fits,
             "on_front": self.on_front,
-            "floor_s": self.one.floor_s,
+            "peak_floor_s": self.one.floor_s,
             "roof_s": self.one.roof_s,
             "tflop": self.one.flops / 1e12,
             "counted": counted_stages(self.calls.one),

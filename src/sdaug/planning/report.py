@@ -13,7 +13,7 @@ from sdaug.planning.plan import Planned, full_quality
 from sdaug.planning.recommend import Recommendation, recommend
 from sdaug.planning.targets import STORAGE_GB_S, Target, process_total, targets
 
-SCHEMA = "sdaug.plan/2"
+SCHEMA = "sdaug.plan/3"
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ def test_a_card_tells_power_clocks_temperature_and_what_holds_it_back():
     state = read_card(nvml(**answers), object())
     held = ("power cap", "hardware thermal slowdown")
     assert state == BoardState({"GPU": 250000.0}, {"gpu": 1980.0, "gpu memory": 2619.0}, {"gpu": 71.0}, held, "P0")
-    assert state.total_mw == 250000.0
+    assert (state.total_mw, state.total_of) == (250000.0, ("GPU",))
 
 
 def test_what_a_card_does_not_support_is_not_there():

@@ -137,6 +137,22 @@ def test_a_boards_state_is_read_rail_by_rail(board):
     assert state.temperatures_c == {"cpu": 48.062}, "a zone that is off has no reading, and is none"
     assert (state.throttled, state.power_mode) == ((), "0000")
     assert is_tegra(board) and state.report()["total_mw"] == 27300.0
+    assert state.report()["total_of"] == ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0")
+
+
+def test_a_modules_own_rail_is_its_total_and_the_others_are_parts_of_it(tmp_path):
+    """Made up after NVIDIA's documentation of Orin NX and Orin Nano, not recorded on one."""
+    rails = {"VDD_IN": (5000, 3000), "VDD_CPU_GPU_CV": (5000, 1400), "VDD_SOC": (5000, 700)}
+    monitor = tmp_path / "sys/class/hwmon/hwmon0"
+    monitor.mkdir(parents=True)
+    (monitor / "name").write_text("ina3221\n")
+    for number, (rail, (millivolts, milliamperes)) in enumerate(rails.items(), 1):
+        (monitor / f"in{number}_label").write_text(f"{rail}\n")
+        (monitor / f"in{number}_input").write_text(f"{millivolts}\n")
+        (monitor / f"curr{number}_input").write_text(f"{milliamperes}\n")
+    state = read_sysfs(tmp_path)
+    assert state.power_mw == {"VDD_IN": 15000.0, "VDD_CPU_GPU_CV": 7000.0, "VDD_SOC": 3500.0}
+    assert (state.total_mw, state.total_of) == (15000.0, ("VDD_IN",))
 
 
 def test_throttling_is_a_cooling_device_that_is_on_and_no_fan(board):

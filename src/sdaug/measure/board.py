@@ -69,7 +69,7 @@ class Looks:
 
     @property
     def energy_j(self) -> float | None:
-        """Joules of GPU and processors over the block; None where the device does not tell its power."""
+        """Joules of what `total_mw` is of over the block; None where the device does not tell its power."""
         return self._energy_j(above_before=False)
 
     def _energy_j(self, above_before: bool) -> float | None:

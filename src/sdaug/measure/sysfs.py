@@ -3,7 +3,8 @@
 Where each lies: INA3221 power monitors under /sys/class/hwmon (kernel documentation, hwmon/ina3221: voltage in mV,
 current in mA, `in*_label` naming the rail), thermal zones under /sys/class/thermal (millidegrees), GPU's clock under
 /sys/class/devfreq (Hz), processors' under /sys/devices/system/cpu (kHz), the power mode in /var/lib/nvpmodel/status.
-The tests read files made up after that documentation and public reports; on a board it was read by nobody yet.
+Which rails there are is NVIDIA's Jetson Linux Developer Guide's (platform power and performance, INA3221 channels).
+The tests read files made up after those documents and public reports; on a board it was read by nobody yet.
 """
 
 import re
@@ -13,8 +14,14 @@ from typing import Any
 
 ROOT = Path("/")
 
-FED = ("VDD_GPU", "VDD_CPU", "VIN_SYS", "GPU")
-"""How the rails are named that feed GPU and processors; GPU is a whole card."""
+MODULE = "VDD_IN"
+"""The rail that feeds a whole module, on Orin NX and Orin Nano; the others of theirs are parts of it."""
+
+PARTS = ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0")
+"""The rails that feed an AGX Orin's module together, which has no rail for the whole."""
+
+CARD = "GPU"
+"""What `board.py` calls the power of a whole card."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +39,19 @@ class BoardState:
     power_mode: str | None
 
     @property
+    def total_of(self) -> tuple[str, ...]:
+        """The rails whose sum `total_mw` is: a module's own, else its parts and a card; those of them that tell."""
+        wanted = (MODULE,) if MODULE in self.power_mw else (*PARTS, CARD)
+        return tuple(rail for rail in wanted if rail in self.power_mw)
+
+    @property
     def total_mw(self) -> float | None:
-        """Of the rails that feed GPU and processors; VIN_SYS_5V0 is the rest of the module; None without any."""
-        fed = [power for rail, power in self.power_mw.items() if rail.startswith(FED)]
-        return sum(fed) if fed else None
+        """Of a Jetson's module, memory and the rest of it included, or of a card; None where neither tells."""
+        return sum(self.power_mw[rail] for rail in self.total_of) if self.total_of else None
 
     def report(self) -> dict[str, Any]:
         """JSON-able."""
-        return asdict(self) | {"total_mw": self.total_mw}
+        return asdict(self) | {"total_mw": self.total_mw, "total_of": self.total_of}
 
 
 def is_tegra(root: Path = ROOT) -> bool:

@@ -77,9 +77,10 @@ soak: $(STAMP)
 
 # On a Jetson, after `sdaug models pull`: is it ready, every setting swept, measured beside predicted, report, bundle.
 # docs/jetson.md. Another board or power mode: make jetson JETSON=orin-nx-16:25W
+# Status 1 of a sweep is that a cell failed: the rest is made of the others, and the status is kept for the end.
 JETSON ?= orin-agx-64
 JETPACK := $(if $(filter 3.10,$(PY)),jp61,jp72)
-TORCH_INDEX ?= https://pypi.jetson-ai-lab.io/jp6/cu126
+TORCH_INDEX ?= $(if $(filter jp61,$(JETPACK)),https://pypi.jetson-ai-lab.io/jp6/cu126)
 JETSON_STAMP := $(VENV)/installed-$(JETPACK)
 JETSON_OUT := build/jetson
 
@@ -88,17 +89,24 @@ jetson: $(JETSON_STAMP)
 	$(SDAUG) doctor --require gpu --require weights
 	$(SDAUG) plan experiments/jetson.yaml --device $(JETSON)
 	$(SDAUG) plan experiments/jetson.yaml --device $(JETSON) --json > $(JETSON_OUT)/plan.json
-	$(SDAUG) sweep experiments/jetson.yaml --out $(JETSON_OUT)
-	$(SDAUG) bench predict experiments/jetson.yaml --device $(JETSON) --save $(JETSON_OUT)/predicted.json
+	$(SDAUG) sweep experiments/jetson.yaml --out $(JETSON_OUT); echo $$? > $(JETSON_OUT)/swept; test $$(cat $(JETSON_OUT)/swept) -le 1
+	$(SDAUG) bench predict experiments/jetson.yaml --device $(JETSON) --save $(JETSON_OUT)/predicted.json; echo $$? > $(JETSON_OUT)/compared
 	$(SDAUG) report experiments/jetson.yaml --results $(JETSON_OUT) --out $(JETSON_OUT)/report.html
 	$(SDAUG) enrol astronaut --subject jetson-subject --chosen $(JETSON_OUT)/chosen.json --out $(JETSON_OUT)/enrolment --overwrite
 	$(SDAUG) verify $(JETSON_OUT)/enrolment
+	@exit $$(cat $(JETSON_OUT)/swept)
+	@exit $$(cat $(JETSON_OUT)/compared)
 
-# torch first and alone, from the vendor; the overrides keep every other package from bringing PyPI's.
+# torch first and alone, from the vendor; the overrides keep every other package from bringing PyPI's. Triton, which
+# torch.compile needs, from there too: untried, and without it the compiled settings are skipped with that reason.
 $(JETSON_STAMP): pyproject.toml constraints/jetson-$(JETPACK).txt scripts/jetson_resolve.py
+	$(if $(TORCH_INDEX),,$(error TORCH_INDEX is empty: Python $(PY) is JetPack 7.2, for which we know no index of PyTorch \
+	  built for its GPU; name one: make jetson TORCH_INDEX=https://...))
 	test -e $@ || $(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet $(UV)
 	$(BIN)/uv pip install --python $(BIN)/python --index-url $(TORCH_INDEX) --no-deps torch torchvision
+	$(BIN)/uv pip install --python $(BIN)/python --index-url $(TORCH_INDEX) --no-deps triton \
+	  || echo 'no triton at $(TORCH_INDEX): compiled settings will be skipped'
 	$(BIN)/python scripts/jetson_resolve.py --overrides > $(VENV)/overrides.txt
 	$(BIN)/uv pip install --compile-bytecode --python $(BIN)/python --constraints constraints/jetson-$(JETPACK).txt \
 	  --override $(VENV)/overrides.txt --editable '.[service]'

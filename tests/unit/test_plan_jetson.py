@@ -1,7 +1,10 @@
 """What a Jetson needs, as far as it can be tested without one: its experiment, its pins, its meters."""
 
 import importlib.util
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,8 +35,55 @@ def test_nothing_on_a_board_is_answered_by_something_else():
     (recipe,) = re.findall(r"^jetson: .*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
     lines = recipe.splitlines()
     assert "\t$(SDAUG) doctor --require gpu --require weights" in lines
-    assert not [line for line in lines if line.startswith("\t-")], "an impossible time stops it"
-    assert any("bench predict" in line and "--save" in line and ">" not in line for line in lines), "the table is seen"
+    assert not [line for line in lines if line.startswith("\t-")], "no failure is passed over"
+    assert any("bench predict" in line and "--save" in line and ">" not in line.partition(";")[0] for line in lines), (
+        "seen"
+    )
+
+
+def make_jetson(folder, **settings):
+    """`make jetson` with nothing installed and a `sdaug` that does nothing but keep a log and fail as it is told."""
+    stub = folder / "sdaug"
+    stub.write_text(
+        f'#!/bin/sh\necho "$1 $2" >> {folder}/log\n'
+        'case "$1 $2" in sweep*) exit ${SWEEP:-0};; "bench predict") exit ${PREDICT:-0};; esac\n'
+    )
+    stub.chmod(0o755)
+    stamp = folder / "stamp"
+    stamp.touch()
+    given = [f"SDAUG={stub}", f"JETSON_STAMP={stamp}", f"JETSON_OUT={folder}/out", f"PYTHON={sys.executable}"]
+    done = subprocess.run(
+        ["make", "jetson", *given], cwd=ROOT, capture_output=True, text=True, env=os.environ | settings
+    )
+    return done, (folder / "log").read_text().split("\n")
+
+
+@pytest.mark.parametrize(
+    ("settings", "fails", "ends"),
+    [
+        ({}, False, "verify"),
+        ({"SWEEP": "1"}, True, "verify"),
+        ({"PREDICT": "1"}, True, "verify"),
+        ({"SWEEP": "2"}, True, "sweep"),
+    ],
+)
+def test_a_failed_cell_or_impossible_time_is_the_status_at_the_end(tmp_path, settings, fails, ends):
+    done, log = make_jetson(tmp_path, **settings)
+    assert (done.returncode != 0) == fails and log[-2].startswith(ends), done.stderr
+    if ends == "verify":
+        assert [line.split()[0] for line in log[-5:-1]] == ["bench", "report", "enrol", "verify"]
+    if settings.get("SWEEP") == "1":
+        assert "Error 1" in done.stderr
+
+
+def test_a_jetpack_without_a_known_index_is_asked_for_one(tmp_path):
+    given = ["make", "-n", "jetson", f"JETSON_STAMP={tmp_path}/none", f"PYTHON={sys.executable}"]
+    without = subprocess.run([*given, "PY=3.12"], cwd=ROOT, capture_output=True, text=True)
+    assert without.returncode == 2 and "name one: make jetson TORCH_INDEX=https://" in without.stderr
+    named = subprocess.run([*given, "PY=3.12", "TORCH_INDEX=https://x"], cwd=ROOT, capture_output=True, text=True)
+    assert named.returncode == 0 and "--index-url https://x --no-deps triton" in named.stdout
+    known = subprocess.run([*given, "PY=3.10"], cwd=ROOT, capture_output=True, text=True)
+    assert known.returncode == 0 and "jp6/cu126 --no-deps torch torchvision" in known.stdout
 
 
 def test_the_missions_four_configurations_come_first():
@@ -50,8 +100,6 @@ def resolver():
     spec = importlib.util.spec_from_file_location("jetson_resolve", ROOT / "scripts/jetson_resolve.py")
     module = importlib.util.module_from_spec(spec)
     # A dataclass looks its own module up by name.
-    import sys
-
     sys.modules["jetson_resolve"] = module
     spec.loader.exec_module(module)
     return module

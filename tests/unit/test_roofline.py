@@ -280,6 +280,13 @@ def test_published_times_on_an_orin_lie_inside_the_intervals(compared):
     assert ("sdxl", "engine", 20, 12.928) not in inside
 
 
+def test_a_measurement_counts_once_and_not_where_a_prior_has_seen_it(compared):
+    guesses = [row.published for row in compared if row.measured_s == 2.2]
+    assert [(one.runtime, one.seen) for one in guesses] == [("eager", False), ("engine", True), ("engine", True)]
+    assert "2.2 s" in load_device("orin-agx-64").efficiency["engine"].source, "what `seen` is about"
+    assert published.held(compared) == (19, len(compared) - 2) == (19, 22)
+
+
 def test_sdxl_is_counted_as_published():
     """performance.md, 2a: 13 522.5 GFLOP a guided step, 10 470 to decode 1024 px; 280.9 TFLOP for 20 steps."""
     from sdaug.costmodel.sdxl import count_image, count_unet
@@ -315,4 +322,6 @@ def test_the_command_compares_what_was_published(sdaug):
     report = json.loads(sdaug("bench", "published", "--json").out)
     assert len(report["times"]) == len(published.compare()) and len(report["ratios"]) == len(published.compare_ratios())
     shown = sdaug("bench", "published")
+    assert report["coverage"] == {"inside": 19, "measurements": 22, "stated": 0.9}
+    assert "inside the interval: 19 of 22 measurements" in shown.out and "known to the device's file" in shown.out
     assert shown.code == 0 and "rtx-4080 engine sd15" in shown.out and "ControlNet makes a step" in shown.out

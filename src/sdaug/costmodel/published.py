@@ -1,4 +1,4 @@
-"""Predictions beside times that others published, none of which a prediction has seen."""
+"""Predictions beside times that others published. A prediction has not seen its time, but where `seen` says so."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
@@ -18,7 +18,8 @@ from sdaug.costmodel.work import Work, total
 @dataclass(frozen=True)
 class Published:
     """A time on somebody else's machine. it_s: denoising steps with guidance a second; s: seconds an image of `steps`;
-    one of the two is given. controlled: ControlNet runs too. model: "sd15" or "sdxl"."""
+    one of the two is given. controlled: ControlNet runs too. model: "sd15" or "sdxl". seen: whether the device's file
+    was written with this figure at hand."""
 
     device: str
     runtime: Runtime
@@ -29,6 +30,7 @@ class Published:
     controlled: bool = False
     dtype: str = "float16"
     model: str = "sd15"
+    seen: bool = False
 
     @property
     def measured_s(self) -> float:
@@ -130,6 +132,12 @@ def compare() -> list[Compared]:
         used = len(rates) if one.it_s is not None else 0
         rows.append(Compared(one, one.measured_s, found.predicted, found.low, found.high, used))
     return rows
+
+
+def held(rows: Iterable[Compared]) -> tuple[int, int]:
+    """(measurements inside their intervals, measurements), of those that their prediction has not seen."""
+    inside = [row.inside for row in rows if not row.published.seen]
+    return sum(inside), len(inside)
 
 
 def compare_ratios() -> list[RatioCompared]:

@@ -100,12 +100,15 @@ def published_figures() -> "Figure":
     rows = compare()
     figure = Figure(figsize=(6.5, 6.0), layout="constrained")
     axes = figure.subplots()
-    for colour, fitted in ((_FITS, True), (_NOT, False)):
-        some = [row for row in rows if (row.fitted_to > 0) == fitted]
+    kinds = {
+        "fitted to the others of its device": (_FITS, [row for row in rows if row.fitted_to > 0]),
+        "nothing fitted (Orin)": (_NOT, [row for row in rows if row.fitted_to == 0 and not row.published.seen]),
+        "known to the device's file (Orin)": ("0.5", [row for row in rows if row.published.seen]),
+    }
+    for label, (colour, some) in kinds.items():
         measured = [row.measured_s for row in some]
         predicted = [row.predicted_s for row in some]
         ends = [[row.predicted_s - row.low_s for row in some], [row.high_s - row.predicted_s for row in some]]
-        label = "fitted to the others of its device" if fitted else "nothing fitted (Orin)"
         axes.errorbar(measured, predicted, ends, fmt="o", color=colour, alpha=0.7, capsize=2, label=label)
     axes.plot([5e-3, 20], [5e-3, 20], color="0.5", linewidth=0.8)
     axes.set(xscale="log", yscale="log", xlabel="seconds that others measured", ylabel="seconds predicted")

@@ -20,7 +20,7 @@ from sdaug.planning.recommend import recommend
 from sdaug.planning.report import counted_parts, make_report, text
 from sdaug.planning.settings import Asked, calls_of
 from sdaug.planning.standard import standard_settings
-from sdaug.planning.targets import LIMITS, Target, targets
+from sdaug.planning.targets import LIMITS, RESIDENT_GB, Target, process_total, targets
 
 HALF = {"precision": {"dtype": "float16"}}
 
@@ -253,6 +253,20 @@ def test_the_missions_targets_for_the_recommended_and_for_full_quality(orin, pla
     skipped = Planned(Asked("x", settings()), skipped="why")
     with pytest.raises(ValueError, match="x has no prediction: why"):
         targets(skipped, orin)
+
+
+def test_a_process_on_a_board_holds_cudas_context_too(orin, planned):
+    few = by_name(planned, "few_steps")
+    together = process_total(few, orin)
+    assert orin.context_gb is not None and orin.context_gb.low >= 0.5
+    for found, bound in ((together.low, "low"), (together.predicted, "value"), (together.high, "high")):
+        beside = RESIDENT_GB.at(bound) + orin.context_gb.at(bound)
+        assert found == pytest.approx(few.allocated_gb + beside)
+    assert load_device("orin-nx-16").context_gb == orin.context_gb
+    card = load_device("rtx-4090")
+    assert card.context_gb is None
+    assert process_total(few, card).predicted == pytest.approx(few.allocated_gb + card.reserved_gb.value)
+    assert "1.5 GB (RTX 3060" in make_report(orin, planned, 8.0, None, "float16").json()["sources"]["context_gb"]
 
 
 # -- machines and the command

@@ -4,8 +4,10 @@ import json
 import math
 import re
 from dataclasses import replace
+from importlib.resources import files
 
 import pytest
+import yaml
 
 from sdaug.costmodel import published
 from sdaug.costmodel.call import Call, count_call
@@ -177,6 +179,9 @@ def test_a_figure_without_a_source_or_order_is_refused(entry, message):
 def test_a_device_file_with_a_wrong_entry_is_refused():
     with pytest.raises(ValueError, match="device x: .*title.*missing or unknown"):
         read_device("x", {"speed": 3})
+    card = yaml.safe_load((files("sdaug.costmodel") / "devices/rtx-4080.yaml").read_text())
+    with pytest.raises(ValueError, match="device x: context_gb expected where memory is unified, and nowhere else"):
+        read_device("x", card | {"unified_memory": True})
 
 
 # -- full-size SD1.5

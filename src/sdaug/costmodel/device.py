@@ -42,7 +42,8 @@ class Device:
     efficiency: by runtime, the roofline's time as a share of the real one. classes: the same by operator class, on top.
     modes: by name, the first one as shipped for benchmarks. memory_gb: on the board; reserved_gb: of it, taken by the
     system where the memory is unified, and by the GPU context and libraries. storage_gb_s: what weights are read at.
-    known_as: patterns of what it calls itself, in its device tree or to its driver.
+    known_as: patterns of what it calls itself, in its device tree or to its driver. context_gb: where memory is
+    unified, of `reserved_gb` what CUDA adds to a process beside its tensors; None elsewhere.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Device:
     modes: Mapping[str, Mode] = field(default_factory=dict)
     mode: str = ""
     known_as: tuple[str, ...] = ()
+    context_gb: Figure | None = None
 
     def in_mode(self, name: str) -> "Device":
         """The device in one of its power modes. Raises ValueError for a mode that it has not."""
@@ -124,9 +126,12 @@ def read_device(name: str, content: Mapping[str, Any]) -> Device:
         "title", "memory_gb", "unified_memory", "reserved_gb", "peak_tflops", "roof_tflops", "bandwidth_peak_gb_s",
         "bandwidth_gb_s", "launch_us", "efficiency", "storage_gb_s",
     }  # fmt: skip
-    odd = (wanted - set(content)) | (set(content) - wanted - {"classes", "modes", "known_as"})
+    odd = (wanted - set(content)) | (set(content) - wanted - {"classes", "modes", "known_as", "context_gb"})
     if odd:
         raise ValueError(f"device {name}: {', '.join(sorted(odd))}: missing or unknown; expected {sorted(wanted)}")
+
+    if content["unified_memory"] != ("context_gb" in content):
+        raise ValueError(f"device {name}: context_gb expected where memory is unified, and nowhere else")
 
     def figure(key: str) -> Figure:
         return read_figure(f"device {name}, {key}", content[key])
@@ -147,6 +152,7 @@ def read_device(name: str, content: Mapping[str, Any]) -> Device:
         classes=_figures(name, content, "classes", KINDS),
         modes={mode: Mode(**shares) for mode, shares in content.get("modes", {}).items()},
         known_as=tuple(content.get("known_as", ())),
+        context_gb=figure("context_gb") if "context_gb" in content else None,
     )
 
 

@@ -130,6 +130,8 @@ def sources(machine: Machine) -> dict[str, str]:
     found = {name: getattr(machine, name).source for name in ("bandwidth", "launch_us", "reserved_gb", "storage_gb_s")}
     for group in ("peak", "roof", "efficiency", "classes"):
         found |= {f"{group}.{name}": figure.source for name, figure in getattr(machine, group).items()}
+    if machine.context_gb is not None:
+        found["context_gb"] = machine.context_gb.source
     if machine.mode:
         found["power_mode"] = machine.modes[machine.mode].source
     return found

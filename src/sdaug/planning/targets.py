@@ -17,9 +17,13 @@ IMPORTS_S = Figure(
     "machine, 2026-11-25); half to twice that assumed elsewhere",
 )  # fmt: skip
 RESIDENT_GB = Figure(
-    1.3, 1.1, 2.5,
+    1.3, 1.1, 1.6,
     "1.16 GB resident after loading sdaug-nano and 1.37 after two images, embedded pack (the development machine, "
-    "2026-11-25); the upper end leaves room for CUDA's libraries, which were not there",
+    "2026-11-25), where there was no CUDA",
+)  # fmt: skip
+HOST_GB = Figure(
+    1.3, 1.1, 2.5,
+    RESIDENT_GB.source + "; the upper end leaves room for what CUDA's libraries take of a processor's memory",
 )  # fmt: skip
 
 STORAGE_GB_S = Figure(
@@ -78,7 +82,7 @@ def targets(planned: Planned, machine: Machine) -> dict[str, Target]:
         raise ValueError(f"{planned.asked.name} has no prediction: {planned.skipped}")
     allocated = Interval(planned.allocated_gb, planned.allocated_gb, planned.allocated_gb)
     held = planned.weights_gb
-    host = Interval(*(held + RESIDENT_GB.at(bound) for bound in ("value", "low", "high")))
+    host = Interval(*(held + HOST_GB.at(bound) for bound in ("value", "low", "high")))
     needs = {
         "load_s": _load(held, machine),
         "image_s": planned.one.seconds,
@@ -91,13 +95,13 @@ def targets(planned: Planned, machine: Machine) -> dict[str, Target]:
 
 
 def process_total(planned: Planned, machine: Machine) -> Interval:
-    """GB that everything takes together where GPU and processor share one memory, each byte counted once; elsewhere the
-    GPU's share: tensors, context and libraries."""
+    """GB that everything takes together where GPU and processor share one memory, each byte counted once: tensors, the
+    process without CUDA, and CUDA's context and libraries; elsewhere the GPU's share: tensors, context, libraries."""
     tensors = planned.allocated_gb or 0.0
-    if not isinstance(machine, Device):
-        return Interval(*(tensors + RESIDENT_GB.at(bound) for bound in ("value", "low", "high")))
-    aside = RESIDENT_GB if machine.unified_memory else machine.reserved_gb
-    return Interval(*(tensors + aside.at(bound) for bound in ("value", "low", "high")))
+    beside: tuple[Figure, ...] = (RESIDENT_GB,)
+    if isinstance(machine, Device):
+        beside = (machine.reserved_gb,) if machine.context_gb is None else (RESIDENT_GB, machine.context_gb)
+    return Interval(*(tensors + sum(one.at(bound) for one in beside) for bound in ("value", "low", "high")))
 
 
 def _load(weights_gb: float, machine: Machine) -> Interval:

@@ -188,8 +188,8 @@ def test_looks_at_the_device_are_given_as_ranges_and_their_gaps_are_said(folder,
     assert found.recorded and found.not_told == ()
     assert dict(found.told) == {
         "clock, gpu": "306 to 1300 MHz", "temperature, gpu": "41 °C", "power, VDD_GPU_SOC": "2000 to 9000 mW",
-        "power of GPU and processors": "2000 to 9000 mW", "throttling": "gpu-throttle", "power mode": "2",
-        "energy of GPU and processors, a cell's calls": "31 J",
+        "power of module or card": "2000 to 9000 mW", "throttling": "gpu-throttle", "power mode": "2",
+        "energy of module or card, a cell's calls": "31 J",
     }  # fmt: skip
 
     def blind(result):
@@ -198,7 +198,7 @@ def test_looks_at_the_device_are_given_as_ranges_and_their_gaps_are_said(folder,
     nothing = changed(folder, tmp_path, blind)
     assert device.telemetry(nothing.results).told == ()
     text = written(nothing, tmp_path).get_text()
-    assert "Not told by this device: clock, temperature, power, power of GPU and processors, throttling" in text
+    assert "Not told by this device: clock, temperature, power, power of module or card, throttling" in text
 
 
 def test_two_machines_are_two_lists(folder, tmp_path):

@@ -103,7 +103,7 @@ def telemetry(results: Results) -> Telemetry:
         else:
             told.append((words, _range(values, unit)))
     if spent:
-        told.append(("energy of GPU and processors, a cell's calls", _range(spent, "J")))
+        told.append(("energy of module or card, a cell's calls", _range(spent, "J")))
     return Telemetry(bool(found), tuple(told), tuple(not_told))
 
 

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
 _COLOURS = ("#0b5fa5", "#b3470b", "#2f7d32", "#7a3b9e", "#8a6d00", "#00796b", "#ad1457", "#455a64")
 
 
+WIDE = 20
+"""Where one value is so many times another, all but it would lie on one spot: the axis is logarithmic."""
+
+
 def latency_against_similarity(sweep: "Sweep") -> "Figure":
     """Seconds an angle against mean raw similarity; a colour a load-time setting, filled where all was accepted, ringed
     where no other setting is better in time, memory and similarity at once."""
@@ -33,6 +37,9 @@ def latency_against_similarity(sweep: "Sweep") -> "Figure":
         )  # fmt: skip
     for index, name in enumerate(groups):
         axes.scatter([], [], s=60, color=_COLOURS[index % len(_COLOURS)], label=name)
+    times = [sweep.table.loc[key]["latency.per_angle_p50_s"] for key in sweep.finished_keys]
+    if times and min(times) > 0 and max(times) > WIDE * min(times):
+        axes.set_xscale("log")
     axes.set_xlabel("seconds an angle, median of the repeated calls")
     axes.set_ylabel(f"raw similarity to the source ({sweep.recogniser})")
     axes.axhline(0, color="0.7", linewidth=0.8)

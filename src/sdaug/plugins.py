@@ -1,5 +1,6 @@
 """A plug-in is a file in a package folder: its name in YAML is the file's, its one class is its own frozen config."""
 
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -45,6 +46,7 @@ def load(package: str, name: str, options: dict[str, Any] | None = None) -> Any:
         raise PluginError(f"{_kind(package)} {name!r}: {problem}") from error
 
 
+@functools.cache
 def plugin(package: str, name: str) -> Any:
     """The class of the plug-in `name` of `package`. Raises `PluginError`.
 

@@ -42,21 +42,23 @@ for call in calls:
     }})
 """
 
+_NOBODY = Person("nobody", "nobody.png", "0" * 64)
+
 LIMITS = {"validating_s": 2.0, "overhead_a_cell_s": 0.06, "whole_overhead_a_cell_s": 0.06, "whole_again_s": 3.0}
 """What `in_time` compares with."""
 
 
 def bench_sweep(cells: int = 200, kernels: int = 2) -> dict[str, Any]:
-    """Seconds, JSON-able: expanding and validating 10 000 cells; overhead a cell, what the same number of kernels takes
+    """Seconds, JSON-able: expanding and validating 10 000 cells of diffusion with levers; overhead a cell, what the same number of kernels takes
     for one cell each being taken off; a finished sweep run again.
 
     Once of the cells alone, each a setting; then, as `whole_`, of `sdaug sweep` with all it does, processes started,
     settings compared and logged to MLflow, each on ten seeds.
     """
-    facts: dict[str, Any] = {"schema": "sdaug.bench.sweep/2"} | provenance()
+    facts: dict[str, Any] = {"schema": "sdaug.bench.sweep/3"} | provenance()
     facts |= {"cells": cells, "kernels": kernels, "work_s": WORK_S, "validated": VALIDATED}
     with TemporaryDirectory(prefix="sdaug-") as folder:
-        facts["validating_s"] = _timed(lambda: expand(*_experiment(Path(folder), VALIDATED, 1)))
+        facts["validating_s"] = _timed(lambda: expand(_diffusion(), [_NOBODY]))
         few, many = (_experiment(Path(folder), count, kernels) for count in (kernels, cells))
         starting = _timed(lambda: run_sweep(few[0], expand(*few), Path(folder) / "few"))
         made = expand(*many)
@@ -109,7 +111,19 @@ def _experiment(folder: Path, cells: int, kernels: int) -> tuple[Experiment, lis
     experiment = Experiment(
         experiment="bench", photo="astronaut", notebook=str(folder / "work.ipynb"), base={"backend": "warp"}, grid=grid
     )
-    return experiment, [Person("nobody", "nobody.png", "0" * 64)]
+    return experiment, [_NOBODY]
+
+
+def _diffusion() -> Experiment:
+    """`VALIDATED` cells with levers."""
+    levers = {
+        "levers.attention_slicing": [None, {"slice_size": "max"}], "levers.vae_slicing": [None, {}],
+        "levers.precision": [{"dtype": "float32"}, {"dtype": "bfloat16"}],
+    }  # fmt: skip
+    steps = {"generation.num_inference_steps": list(range(2, 52)), "generation.num_angles": list(range(1, 6))}
+    grid = levers | steps | {"generation.strength": [0.2, 0.4, 0.6, 0.8, 1.0]}
+    base = {"model": {"model_id": "random", "device": "cpu"}}
+    return Experiment(experiment="bench", photo="astronaut", base=base, grid=grid)
 
 
 def _timed(action: Any) -> float:

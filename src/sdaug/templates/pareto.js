@@ -17,10 +17,26 @@
     return made;
   }
 
+  // Where one time or memory is WIDE times another, all but it would lie on one spot. A similarity's zero means something.
+  const WIDE = 20;
+
+  function logarithmic(low, high, from, to, most) {
+    const pad = Math.log10(high / low) * 0.08, [first, last] = [Math.log10(low) - pad, Math.log10(high) + pad];
+    const powers = [...Array(Math.ceil(last) - Math.floor(first) + 1).keys()].map((i) => 10 ** (Math.floor(first) + i));
+    const within = (ticks) => ticks.filter((tick) => first <= Math.log10(tick) && Math.log10(tick) <= last);
+    const fine = within(powers.flatMap((power) => [power, 2 * power, 5 * power]));
+    return {
+      at: (value) => from + ((Math.log10(value) - first) / (last - first)) * (to - from),
+      ticks: fine.length <= most ? fine : within(powers),
+      title: ", logarithmic",
+    };
+  }
+
   // Ticks at round numbers: 1, 2 or 5 of some power of ten.
   function scale(name, from, to, most) {
     const values = points.map((point) => point.values[name]);
     let [low, high] = [Math.min(...values), Math.max(...values)];
+    if (low > 0 && high > WIDE * low && !name.includes("similarity")) return logarithmic(low, high, from, to, 2 * most);
     const pad = (high - low) * 0.08 || Math.abs(high) * 0.1 || 1;
     [low, high] = [low - pad, high + pad];
     const power = 10 ** Math.floor(Math.log10((high - low) / most));
@@ -29,6 +45,7 @@
     return {
       at: (value) => from + ((value - low) / (high - low)) * (to - from),
       ticks: [...Array(count).keys()].map((i) => (first + i) * step),
+      title: "",
     };
   }
 
@@ -54,8 +71,8 @@
       element("line", { x1: box.left, x2: box.right, y1: y.at(tick), y2: y.at(tick), ...line });
       element("text", { x: box.left - 6, y: y.at(tick) + 4, "text-anchor": "end" }, text(tick));
     }
-    element("text", { x: (box.left + box.right) / 2, y: height - 8, "text-anchor": "middle" }, axes[0].value);
-    element("text", { transform: `translate(14 ${(box.top + box.bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, axes[1].value);
+    element("text", { x: (box.left + box.right) / 2, y: height - 8, "text-anchor": "middle" }, axes[0].value + x.title);
+    element("text", { transform: `translate(14 ${(box.top + box.bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, axes[1].value + y.title);
     // The chosen one last, so that no other mark lies over it.
     for (const point of [...points].sort((a, b) => a.chosen - b.chosen)) {
       const [px, py] = [x.at(point.values[axes[0].value]), y.at(point.values[axes[1].value])];

@@ -3,8 +3,10 @@
 `make test-notebooks` does the same for those that a sweep executes and for truth, gain and plan without photographs.
 """
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import papermill
@@ -81,3 +83,13 @@ def test_a_notebook_runs_and_says_the_same_when_it_is_run_again(name, parameters
     ]
     again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert again.returncode == 0, again.stdout[-3000:]
+
+
+def test_notebooks_opened_by_hand_start_where_their_paths_begin(root):
+    """`make lab` shows notebooks/, where a kernel would start otherwise and find no build/demo."""
+    from jupyter_server.services.kernels.kernelmanager import MappingKernelManager
+
+    said = subprocess.run(["make", "--dry-run", "lab"], cwd=root, capture_output=True, text=True, check=True).stdout
+    said_root = re.search(r"--MappingKernelManager\.root_dir=(\S+)", said)
+    assert said_root is not None
+    assert Path(MappingKernelManager(root_dir=said_root[1]).cwd_for_path("compare.ipynb")) == root

@@ -49,8 +49,8 @@ LIMITS = {"validating_s": 2.0, "overhead_a_cell_s": 0.06, "whole_overhead_a_cell
 
 
 def bench_sweep(cells: int = 200, kernels: int = 2) -> dict[str, Any]:
-    """Seconds, JSON-able: expanding and validating 10 000 cells of diffusion with levers; overhead a cell, what the same number of kernels takes
-    for one cell each being taken off; a finished sweep run again.
+    """Seconds, JSON-able: expanding and validating 10 000 cells of diffusion with levers; overhead a cell, what as many
+    kernels take for one cell each being taken off; a finished sweep run again.
 
     Once of the cells alone, each a setting; then, as `whole_`, of `sdaug sweep` with all it does, processes started,
     settings compared and logged to MLflow, each on ten seeds.

@@ -154,9 +154,8 @@ def load_experiment(path: str | Path) -> tuple[Experiment, list[Cell]]:
     them: they need not be among those that it runs.
     """
     experiment = read_experiment(path)
-    for notebook in (experiment.notebook, COMPARE):
-        if not Path(notebook).is_file():
-            raise ExperimentError(f"{path}: notebook {notebook!r} does not exist in {Path.cwd()}")
+    if not Path(experiment.notebook).is_file():
+        raise ExperimentError(f"{path}: notebook {experiment.notebook!r} does not exist")
     try:
         cells = expand(experiment, read_people(experiment))
     except ExperimentError as error:

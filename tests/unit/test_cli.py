@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -482,7 +483,12 @@ def test_a_notebook_without_our_parameters_is_a_wrong_use(sdaug, tmp_path, root)
         if "parameters" in cell["metadata"].get("tags", []):
             cell["source"] = [line.replace("repeats", "repeat") for line in cell["source"]]
     (tmp_path / "other.ipynb").write_text(json.dumps(notebook))
-    done = sdaug("sweep", write_experiment(tmp_path, root, notebook=str(tmp_path / "other.ipynb")))
+    file = write_experiment(tmp_path, root, notebook=str(tmp_path / "other.ipynb"))
+    uncompared = sdaug("sweep", file)
+    assert uncompared.code == 2 and "'notebooks/compare.ipynb', which compares" in uncompared.err
+    (tmp_path / "notebooks").mkdir()
+    shutil.copy(root / "notebooks" / "compare.ipynb", tmp_path / "notebooks")
+    done = sdaug("sweep", file)
     assert done.code == 2 and "repeat" in done.err
 
 

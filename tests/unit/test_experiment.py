@@ -425,13 +425,6 @@ def test_a_file_that_cannot_be_run_says_why(load, content, message):
     assert message in str(refused.value)
 
 
-def test_a_sweep_whose_results_could_not_be_compared_is_a_fault(load, tmp_path, monkeypatch):
-    notebook = os.path.abspath("notebooks/sweep.ipynb")
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(ExperimentError, match="notebook 'notebooks/compare.ipynb' does not exist in"):
-        load({"experiment": "x", "photo": "astronaut", "notebook": notebook})
-
-
 def test_two_photos_of_one_name_are_a_fault(load, tmp_path):
     for name in ("a.jpg", "a.png", "b.png"):
         (tmp_path / name).touch()

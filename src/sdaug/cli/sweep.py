@@ -45,7 +45,7 @@ def command(
 ) -> None:
     """Run the experiment in FILE; what is finished is never run twice. Exit status 1 if a cell failed."""
     from sdaug.executors import NoWorkers
-    from sdaug.experiment import ExperimentError, load_experiment
+    from sdaug.experiment import COMPARE, ExperimentError, load_experiment
     from sdaug.search import cells_left, run_search
     from sdaug.sweep import describe, finish, forget_skipped, groups, log_early, run_sweep, unfinished
     from sdaug.tracking import check_store
@@ -86,6 +86,8 @@ def command(
             check_store(tracking_uri)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+    if to_run and not Path(COMPARE).is_file():
+        raise click.UsageError(f"{COMPARE!r}, which compares what is made, does not exist in {Path.cwd()}")
     parent = log_early(experiment, cells, folder, Path.cwd(), tracking_uri)
     try:
         total, what = (len(todo), "cell") if search is None else (search.trials, "trial")

@@ -86,11 +86,12 @@ JETSON_OUT := build/jetson
 
 jetson: $(JETSON_STAMP)
 	mkdir -p $(JETSON_OUT)
+	rm -f $(addprefix $(JETSON_OUT)/,chosen.json predicted.json)
 	$(SDAUG) doctor --require gpu --require weights
 	$(SDAUG) plan experiments/jetson.yaml --device $(JETSON)
 	$(SDAUG) plan experiments/jetson.yaml --device $(JETSON) --json > $(JETSON_OUT)/plan.json
-	$(SDAUG) sweep experiments/jetson.yaml --out $(JETSON_OUT); echo $$? > $(JETSON_OUT)/swept; test $$(cat $(JETSON_OUT)/swept) -le 1
-	$(SDAUG) bench predict experiments/jetson.yaml --device $(JETSON) --save $(JETSON_OUT)/predicted.json; echo $$? > $(JETSON_OUT)/compared
+	$(SDAUG) sweep experiments/jetson.yaml --out $(JETSON_OUT); echo $$? > $(JETSON_OUT)/swept; test $$(cat $(JETSON_OUT)/swept) -le 1 -a -e $(JETSON_OUT)/chosen.json
+	$(SDAUG) bench predict experiments/jetson.yaml --device $(JETSON) --save $(JETSON_OUT)/predicted.json; echo $$? > $(JETSON_OUT)/compared; test -e $(JETSON_OUT)/predicted.json
 	$(SDAUG) report experiments/jetson.yaml --results $(JETSON_OUT) --out $(JETSON_OUT)/report.html
 	$(SDAUG) enrol astronaut --subject jetson-subject --chosen $(JETSON_OUT)/chosen.json --out $(JETSON_OUT)/enrolment --overwrite
 	$(SDAUG) verify $(JETSON_OUT)/enrolment

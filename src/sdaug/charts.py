@@ -37,8 +37,8 @@ def latency_against_similarity(sweep: "Sweep") -> "Figure":
         )  # fmt: skip
     for index, name in enumerate(groups):
         axes.scatter([], [], s=60, color=_COLOURS[index % len(_COLOURS)], label=name)
-    times = [sweep.table.loc[key]["latency.per_angle_p50_s"] for key in sweep.finished_keys]
-    if times and min(times) > 0 and max(times) > WIDE * min(times):
+    times = sweep.table["latency.per_angle_p50_s"].astype(float).dropna()
+    if len(times) and 0 < times.min() < times.max() / WIDE:
         axes.set_xscale("log")
     axes.set_xlabel("seconds an angle, median of the repeated calls")
     axes.set_ylabel(f"raw similarity to the source ({sweep.recogniser})")

@@ -50,7 +50,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 FIGURES = (
     "latency.import_s", "latency.load_s", "latency.first_call_s", "latency.call_p50_s", "latency.per_angle_p50_s",
-    "memory.resident_peak_sampled_bytes", "memory.cuda_allocated_peak_bytes",
+    "memory.resident_peak_bytes", "memory.resident_peak_sampled_bytes", "memory.cuda_allocated_peak_bytes",
     "raw.accepted", "final.accepted", "angles", "final.pose_error_deg_median",
 )  # fmt: skip
 OF_A_RECOGNISER = ("raw.similarity", "final.similarity", "final.share_above_0.8")
@@ -99,7 +99,7 @@ def seconds_an_angle(result: Mapping[str, Any]) -> float:
 def peak_bytes(figures: Mapping[str, float | None]) -> float | None:
     """Of a cell's or a setting's figures: allocated on the GPU, or resident where there is none.
 
-    Resident as sampled while the calls ran: the kernel's own high-water mark knows of every call before them too.
+    Resident as sampled during the first call: the kernel's own high-water mark knows of every call before them too.
     """
     return figures["memory.cuda_allocated_peak_bytes"] or figures["memory.resident_peak_sampled_bytes"]
 

@@ -139,8 +139,15 @@ def _strip(path: Path) -> None:
 
 
 def _free(executed: str) -> str:
-    """The path, or where something lies there the first free one of those with a number: what earlier kernels executed
-    stays, for finished cells are among it."""
+    """The path, or where a notebook lies there the first free one of those with a number: what earlier kernels executed
+    stays, for finished cells are among it. One that a kill has cut off is none."""
     path = Path(executed)
     numbered = (path.with_name(f"{path.stem}-{number}.ipynb") for number in itertools.count(2))
-    return str(next(one for one in itertools.chain([path], numbered) if not one.exists()))
+    return str(next(one for one in itertools.chain([path], numbered) if not _whole(one)))
+
+
+def _whole(path: Path) -> bool:
+    try:
+        return bool(json.loads(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError):
+        return False

@@ -2,22 +2,27 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+"""Colours of a traceback, whose last letter would join the word behind it."""
+
 
 @dataclass(frozen=True)
 class Shown:
     """everything: nothing is hidden. names: everybody's, in the order that numbers them; one may come twice. photos:
-    (name, path of a photo of them), as written or made absolute. subject: whom a chosen setting is to enrol."""
+    (name, path of a photo of them), as written or made absolute. folder: of all photos. subject: whom a chosen setting
+    is to enrol."""
 
     everything: bool
     names: tuple[str, ...]
     photos: tuple[tuple[str, str], ...] = ()
     subject: str = ""
+    folder: str = ""
 
     @classmethod
     def of(cls, index: Mapping[str, Any], *names: str) -> "Shown":
@@ -32,11 +37,19 @@ class Shown:
             tuple(dict.fromkeys((*known, *names))),
             tuple(photos),
             str(experiment.get("subject") or ""),
+            people if isinstance(people, str) else "",
         )
 
     def and_names(self, *names: str) -> "Shown":
         """The same with further people."""
         return replace(self, names=tuple(dict.fromkeys((*self.names, *names))))
+
+    def and_calls(self, calls: Iterable[Mapping[str, Any]]) -> "Shown":
+        """The same with the people of an executed notebook's calls, as `Cell.call` has them."""
+        photos = [(str(call["person"]), str(call["photo"])) for call in calls]
+        return replace(
+            self.and_names(*(name for name, _ in photos)), photos=tuple(dict.fromkeys((*self.photos, *photos)))
+        )
 
     def person(self, name: str) -> str:
         """What a person is called.
@@ -78,9 +91,10 @@ class Shown:
             # A bare name of a file is often the person's own: that is replaced as such, and the ending left.
             told |= {path: f"photo of {self._called[name]}"}
             if Path(path).stem not in self._called:
-                told |= {Path(path).name: f"photo of {self._called[name]}"}
-        if self.subject and self.subject not in told:
-            told[self.subject] = "subject"
+                told[Path(path).name] = "a photo" if Path(path).name in told else f"photo of {self._called[name]}"
+        for text, instead in ((self.subject, "subject"), (self.folder, "photos")):
+            if text:
+                told.setdefault(text, instead)
         escaped = {}
         for text, instead in told.items():
             for one in (text, text.encode("unicode_escape").decode(), json.dumps(text)[1:-1]):
@@ -91,10 +105,13 @@ class Shown:
     def _telling(self) -> re.Pattern[str] | None:
         # In one go, the longest first: neither is a name found within another, nor within what stands for one.
         found = "|".join(re.escape(text) for text in sorted(self._instead, key=len, reverse=True) if text)
-        return re.compile(rf"(?<!\w)(?:{found})(?!\w)") if found else None
+        # After an escaped newline or tabulator too, whose letter is no part of a word.
+        return re.compile(rf"(?:(?<!\w)|(?<=\\[nrt]))(?:{found})(?!\w)") if found else None
 
     def _without(self, text: str) -> str:
-        return text if self._telling is None else self._telling.sub(lambda it: self._instead[it[0]], text)
+        return (
+            text if self._telling is None else self._telling.sub(lambda it: self._instead[it[0]], _ANSI.sub("", text))
+        )
 
     def _hidden_text(self, text: str) -> str:
         if text in self._instead:

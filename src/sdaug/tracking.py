@@ -142,7 +142,7 @@ def log_sweep(
         children[key] = log_setting(parent, setting, out)
     for tag, value in {"sdaug.chosen": choice.key or "none", "sdaug.chosen_why": choice.why, SWEEP_TAG: digest}.items():
         client.set_tag(parent.run, tag, value)
-    client.log_dict(parent.run, shown.hidden(index), "sweep.json")
+    client.log_dict(parent.run, shown.anywhere(shown.hidden(index)), "sweep.json")
     if choice.key is not None:
         _register(client, children[choice.key], choice)
     client.set_terminated(parent.run, "FINISHED")
@@ -240,7 +240,7 @@ def _log_figures(client: Any, run: str, cells: Sequence[Mapping[str, Any]], show
 
     finished = [cell for cell in cells if cell["status"] == "finished"]
     status = "finished" if _whole(cells) else "incomplete" if finished else str(cells[0]["status"])
-    tags = {"sdaug.status": status, "sdaug.error": shown.anywhere(_first_error(cells))} | _facts(finished)
+    tags = {"sdaug.status": status, "sdaug.error": shown.anywhere(_first_error(cells))[:5000]} | _facts(finished)
     settings = cells[0]["settings"]
     params = [Param(name, json.dumps(value)) for name, value in flat(settings)]
     now = int(time.time() * 1000)
@@ -260,14 +260,25 @@ def _whole(cells: Sequence[Mapping[str, Any]]) -> bool:
 def _log_files(
     client: Any, run: str, cells: Sequence[Mapping[str, Any]], notebooks: Sequence[Path], out: Path, shown: Shown
 ) -> None:
-    """The executed notebooks, without names and pictures where they must not be, and contact sheets where they may be.
+    """The notebooks that executed these cells, without names and pictures where they must not be, and contact sheets
+    where they may be.
 
-    Those on the disk are not relied upon: they may be of a time when pictures were asked for.
+    Those on the disk are not relied upon: they may be of a time when pictures were asked for, or tell of people who
+    were turned then.
     """
+    keys = {cell["key"] for cell in cells}
     for path in notebooks:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            log.warning("%s is not logged: it is cut off, its kernel was killed while it was written", path)
+            continue
+        calls = content.get("metadata", {}).get("papermill", {}).get("parameters", {}).get("calls", [])
+        if calls and not keys & {call["key"] for call in calls}:
+            continue
+        of_then = shown.and_calls(calls)
         content = content if shown.everything else without_pictures(content)
-        client.log_text(run, json.dumps(shown.anywhere(content)), f"notebooks/{path.name}")
+        client.log_text(run, json.dumps(of_then.anywhere(content)), f"notebooks/{path.name}")
     for cell in cells if shown.everything else ():
         sheet = out / "cells" / cell["key"] / "contact.png"
         if sheet.is_file():
@@ -297,7 +308,7 @@ def _each(found: Sequence[Any]) -> str:
 
 
 def _first_error(cells: Sequence[Mapping[str, Any]]) -> str:
-    return next((str(cell["error"]) for cell in cells if cell["status"] != "finished"), "")[:5000]
+    return next((str(cell["error"]) for cell in cells if cell["status"] != "finished"), "")
 
 
 def _split(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:

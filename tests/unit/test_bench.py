@@ -87,6 +87,7 @@ def test_pairs_hide_what_slows_both():
 
 def test_an_interval_holds_the_true_median_as_often_as_it_says():
     assert around_median([2.0]) == Around(2.0, 2.0, 0.0)
+    assert 0.95 <= around_median([float(value) for value in range(2000)]).coverage < 0.96
     for n, coverage in ((2, 0.5), (3, 0.75), (5, 0.9375), (6, 0.96875)):
         assert around_median([float(value) for value in range(n)]) == Around(0.0, n - 1.0, coverage)
     rng = np.random.default_rng(0)

@@ -1,6 +1,7 @@
 """The report's content, read from its HTML: what is claimed, shown, named and told; how big it gets."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,22 @@ def test_the_sections_come_in_order_and_each_link_has_its_place(folder, tmp_path
     ids = [heading["id"] for heading in soup.find_all("h2")]
     assert ids == ["costs", "settings", "stages", "baseline", "pictures", "poses", "failures", "device", "provenance"]
     assert {link["href"] for link in soup.nav.find_all("a")} == {f"#{name}" for name in ids}
+
+
+@pytest.mark.parametrize(("calls", "scale"), [([], "linear"), ([0.5], "linear"), (None, "log")])
+def test_the_chart_is_drawn_whatever_was_timed(folder, tmp_path, calls, scale):
+    """Nothing repeated, all alike, and one setting a hundred times as slow as another."""
+    from sdaug.charts import latency_against_similarity
+    from sdaug.compare import table as figures
+
+    def change(result):
+        slow = result["setting"] == read_sweep(folder).baseline
+        result["latency_s"]["call"] = [100.0 if slow else 1.0] if calls is None else calls
+
+    sweep = changed(folder, tmp_path, change)
+    sweep = replace(sweep, table=figures(sweep.results, sweep.varied).set_index("key"))
+    (axes,) = latency_against_similarity(sweep).axes
+    assert axes.get_xscale() == scale
 
 
 def test_the_seconds_of_each_stage_stand_by_setting(folder, tmp_path):

@@ -143,6 +143,17 @@ def test_what_was_executed_before_stays_when_the_rest_runs_again(made, tmp_path)
     assert before and before.items() < after.items()
 
 
+def test_a_notebook_that_a_kill_has_cut_off_is_written_over(made, tmp_path):
+    out = tmp_path / "out"
+    experiment, cells = made()
+    (out / "notebooks").mkdir(parents=True)
+    cut_off = out / "notebooks" / f"{cells[0].load_key}.ipynb"
+    cut_off.write_text('{"cells": [')
+    assert not run_sweep(experiment, cells, out).failed
+    assert [path.name for path in (out / "notebooks").glob("*.ipynb")] == [cut_off.name]
+    assert nbformat.read(cut_off, 4).cells
+
+
 def test_settings_that_load_differently_have_a_kernel_each_and_one_failing_leaves_the_other(made, tmp_path):
     trouble = "assert settings['strict'] is False"
     experiment, cells = made(trouble, grid={"strict": [True, False]})

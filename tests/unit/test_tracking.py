@@ -14,6 +14,7 @@ from PIL import Image
 from sdaug import tracking
 from sdaug.compare import Choice
 from sdaug.config import RunSettings
+from sdaug.shown import Shown
 from sdaug.tracking import PARENT_TAG, SETTING_TAG, log_sweep, read_recipe, read_runs
 
 SIGNATURES = {
@@ -22,7 +23,8 @@ SIGNATURES = {
 }  # fmt: skip
 NAMES = ("Ada Lovelace", "bea-42")
 PHOTOS = {"Ada Lovelace": "/photos/Zoë Countess/front.jpg", "bea-42": "/photos/Beatrice Smith.jpg"}
-TELLING = (*NAMES, "Countess", "Beatrice", "Smith", "Cleopatra")
+GONE = ("Dora Doe", "/photos/Dora's.jpg")
+TELLING = (*NAMES, "Countess", "Beatrice", "Smith", "Cleopatra", "Dora")
 """What says who somebody is: names, and what their photos and the subject are called."""
 CHOICE = Choice("fast", "it was the fastest")
 
@@ -65,8 +67,15 @@ def swept(tmp_path):
         source = f"calls = [{{'person': '{NAMES[0]}', 'photo': '{photo}'}}, '{NAMES[1]}']"
         picture = nbformat.v4.new_output("display_data", {"image/png": "iVBORw0KGgo="})
         book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source, outputs=[picture])])
+        # Dora was turned once and is in the sweep no more; another notebook is of other cells, and one is cut off.
+        calls = [{"key": results[0]["key"], "person": NAMES[0], "photo": PHOTOS[NAMES[0]]}]
+        calls += [{"key": "gone", "person": GONE[0], "photo": GONE[1]}]
+        book.metadata["papermill"] = {"parameters": {"calls": calls}}
         (out / "notebooks").mkdir()
         nbformat.write(book, out / "notebooks" / "load.ipynb")
+        book.metadata["papermill"] = {"parameters": {"calls": calls[1:]}}
+        nbformat.write(book, out / "notebooks" / "load-2.ipynb")
+        (out / "notebooks" / "load-3.ipynb").write_text('{"cells": [')
         index = {
             "baseline": "slow",
             "experiment": {
@@ -74,6 +83,7 @@ def swept(tmp_path):
                 "log_images": log_images,
                 "people": PHOTOS,
                 "subject": "Cleopatra",
+                "question": "Is bea-42 still Beatrice Smith.jpg?",
                 "budget_gb": None,
             },
             "people": PHOTOS,
@@ -98,6 +108,7 @@ def test_no_picture_and_no_name_reaches_mlflow_unless_it_is_asked_for(swept):
     for path, content in stored.items():
         assert [kind for signature, kind in SIGNATURES.items() if signature in content] == [], path
         assert [text for text in TELLING if text.encode() in content] == [], path
+    assert {path.name for path in stored if path.suffix == ".ipynb"} == {"load.ipynb"}
     tables = [json.loads(content) for path, content in stored.items() if path.name == "cells.json"]
     people = {row[table["columns"].index("person")] for table in tables for row in table["data"]}
     assert people == {"person 1", "person 2"}
@@ -109,6 +120,13 @@ def test_pictures_and_names_are_there_where_they_are_asked_for(swept):
     stored = everything(root)
     assert sum(path.name == "contact.png" for path in stored) == 4
     assert any(b"Ada Lovelace" in content for path, content in stored.items() if path.suffix == ".ipynb")
+
+
+def test_names_are_hidden_behind_colours_and_escapes_too():
+    shown = Shown(False, ("ada", "bea"), (("ada", "/in/1/front.jpg"), ("bea", "/in/2/front.jpg")), folder="/in")
+    assert shown.anywhere("\x1b[33mada\x1b[39m\\nbea") == "person 1\\nperson 2"
+    assert shown.anywhere("/in/2/front.jpg front.jpg in /in") == "photo of person 2 a photo in photos"
+    assert shown.anywhere("nada \\nada-lou") == "nada \\nperson 1-lou"
 
 
 def test_pictures_that_were_asked_for_once_are_not_logged_once_they_are_not(swept):

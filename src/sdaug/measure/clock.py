@@ -82,7 +82,7 @@ def around_median(values: Sequence[float]) -> Around:
         raise ValueError("no value; expected at least one")
     n, rising = len(values), sorted(values)
     outside, beyond = 0, 1  # chance, in 2^-n, that the true median lies below the value of rank `outside` + 1
-    while 2 * (more := beyond + comb(n, outside + 1)) <= 0.05 * 2**n:
+    while 40 * (more := beyond + comb(n, outside + 1)) <= 2**n:  # whole numbers: 2^n may be no float any more
         outside, beyond = outside + 1, more
     return Around(rising[outside], rising[n - 1 - outside], 1 - 2 * beyond / 2**n)
 

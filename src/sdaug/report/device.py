@@ -14,7 +14,7 @@ Results = Sequence[Mapping[str, Any]]
 NOT_TOLD = "not told by this device"
 
 PEAKS = {
-    "resident_peak_sampled": "the most of this process's pages in RAM (RSS) that was seen during the calls",
+    "resident_peak_sampled": "the most of this process's pages in RAM (RSS) that was seen during the first call",
     "resident_peak": METERS["resident_peak"],
     "cuda_allocated_peak": METERS["cuda_allocated_peak"],
     "cuda_reserved_peak": METERS["cuda_reserved_peak"],

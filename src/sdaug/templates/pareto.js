@@ -17,7 +17,7 @@
     return made;
   }
 
-  // Where one time or memory is WIDE times another, all but it would lie on one spot. A similarity's zero means something.
+  // Where one time or memory is WIDE times another, all but it would lie on one spot. Of a share or a similarity zero means something.
   const WIDE = 20;
 
   function logarithmic(low, high, from, to, most) {
@@ -36,7 +36,7 @@
   function scale(name, from, to, most) {
     const values = points.map((point) => point.values[name]);
     let [low, high] = [Math.min(...values), Math.max(...values)];
-    if (low > 0 && high > WIDE * low && !name.includes("similarity")) return logarithmic(low, high, from, to, 2 * most);
+    if (low > 0 && high > WIDE * low && /seconds|peak/.test(name)) return logarithmic(low, high, from, to, 2 * most);
     const pad = (high - low) * 0.08 || Math.abs(high) * 0.1 || 1;
     [low, high] = [low - pad, high + pad];
     const power = 10 ** Math.floor(Math.log10((high - low) / most));

@@ -42,11 +42,15 @@ def test_nothing_on_a_board_is_answered_by_something_else():
 
 
 def make_jetson(folder, **settings):
-    """`make jetson` with nothing installed and a `sdaug` that does nothing but keep a log and fail as it is told."""
+    """`make jetson` with nothing installed and a `sdaug` that keeps a log, makes what later steps read, and fails as it
+    is told; an earlier run's choice lies there."""
+    (folder / "out").mkdir()
+    (folder / "out" / "chosen.json").touch()
     stub = folder / "sdaug"
     stub.write_text(
         f'#!/bin/sh\necho "$1 $2" >> {folder}/log\n'
-        'case "$1 $2" in sweep*) exit ${SWEEP:-0};; "bench predict") exit ${PREDICT:-0};; esac\n'
+        f'case "$1 $2" in sweep*) test "$CRASH" || touch {folder}/out/chosen.json; exit ${{SWEEP:-0}};;\n'
+        f'"bench predict") touch {folder}/out/predicted.json; exit ${{PREDICT:-0}};; esac\n'
     )
     stub.chmod(0o755)
     stamp = folder / "stamp"
@@ -65,6 +69,7 @@ def make_jetson(folder, **settings):
         ({"SWEEP": "1"}, True, "verify"),
         ({"PREDICT": "1"}, True, "verify"),
         ({"SWEEP": "2"}, True, "sweep"),
+        ({"SWEEP": "1", "CRASH": "yes"}, True, "sweep"),
     ],
 )
 def test_a_failed_cell_or_impossible_time_is_the_status_at_the_end(tmp_path, settings, fails, ends):
@@ -72,7 +77,7 @@ def test_a_failed_cell_or_impossible_time_is_the_status_at_the_end(tmp_path, set
     assert (done.returncode != 0) == fails and log[-2].startswith(ends), done.stderr
     if ends == "verify":
         assert [line.split()[0] for line in log[-5:-1]] == ["bench", "report", "enrol", "verify"]
-    if settings.get("SWEEP") == "1":
+    if settings == {"SWEEP": "1"}:
         assert "Error 1" in done.stderr
 
 

@@ -141,13 +141,18 @@ def _strip(path: Path) -> None:
 def _free(executed: str) -> str:
     """The path, or where a notebook lies there the first free one of those with a number: what earlier kernels executed
     stays, for finished cells are among it. One that a kill has cut off is none."""
-    path = Path(executed)
+    path, last = Path(executed), None
     numbered = (path.with_name(f"{path.stem}-{number}.ipynb") for number in itertools.count(2))
-    return str(next(one for one in itertools.chain([path], numbered) if not _whole(one)))
+    for one in itertools.chain([path], numbered):
+        if not one.exists():
+            # Only the last can be cut off: the kernel after it has written it over.
+            return str(one if last is None or _whole(last) else last)
+        last = one
+    raise AssertionError("numbers do not end")
 
 
 def _whole(path: Path) -> bool:
     try:
         return bool(json.loads(path.read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError):
+    except ValueError:
         return False

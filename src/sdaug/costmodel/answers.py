@@ -4,6 +4,7 @@ Torch works out many of them in Python, an operator out of dozens; a network run
 Imports torch: import it inside the function that counts.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -11,8 +12,9 @@ import torch
 _Made = tuple[tuple[int, ...], tuple[int, ...], torch.dtype]
 """Shape, strides in elements and type of a tensor."""
 
-_ANSWERS: dict[Any, list[_Made] | _Made | None] = {}
-"""By operator and described arguments; None for one that gives a view or anything but new tensors."""
+_ANSWERS: dict[Any, tuple[bool, list[_Made]] | None] = {}
+"""By operator and described arguments: whether it gives several tensors, and those; None for one that gives a view or
+anything but new tensors."""
 
 
 def described(func: Any, args: Any, kwargs: Any) -> Any:
@@ -37,21 +39,22 @@ def answer(key: Any, func: Any, args: Any, kwargs: Any) -> Any:
         return func(*args, **kwargs)
     if key not in _ANSWERS:
         result = func(*args, **kwargs)
-        _ANSWERS[key] = _facts(result, _given((args, tuple(kwargs.values()))))
+        _ANSWERS[key] = _facts(result, [*tensors_in(args), *tensors_in(tuple(kwargs.values()))])
         return result
-    made = _ANSWERS[key]
-    if made is None:
+    known = _ANSWERS[key]
+    if known is None:
         return func(*args, **kwargs)
-    return tuple(_new(one) for one in made) if isinstance(made, list) else _new(made)
+    several, made = known
+    return tuple(_new(one) for one in made) if several else _new(made[0])
 
 
-def _given(value: Any) -> set[int]:
-    """The memory of all tensors in there."""
+def tensors_in(value: Any) -> Iterator[Any]:
+    """The tensors in an argument or an answer, itself or in lists."""
     if isinstance(value, torch.Tensor):
-        return {value.untyped_storage()._cdata}
-    if isinstance(value, (list, tuple)):
-        return set().union(*(_given(one) for one in value))
-    return set()
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from tensors_in(part)
 
 
 def _described(value: Any, tensors: list[Any]) -> Any:
@@ -64,15 +67,13 @@ def _described(value: Any, tensors: list[Any]) -> Any:
     return (type(value), value)
 
 
-def _facts(result: Any, given: set[int]) -> list[_Made] | _Made | None:
-    if isinstance(result, torch.Tensor):
-        return (
-            None if result.untyped_storage()._cdata in given else (tuple(result.shape), result.stride(), result.dtype)
-        )
-    if not isinstance(result, tuple):
+def _facts(result: Any, given: list[Any]) -> tuple[bool, list[_Made]] | None:
+    several = isinstance(result, tuple)
+    made = list(result) if several else [result]
+    memory = {tensor.untyped_storage()._cdata for tensor in given}
+    if not all(isinstance(one, torch.Tensor) and one.untyped_storage()._cdata not in memory for one in made):
         return None
-    facts = [_facts(one, given) for one in result]
-    return facts if all(isinstance(one, tuple) for one in facts) else None  # type: ignore[return-value]
+    return several, [(tuple(one.shape), one.stride(), one.dtype) for one in made]
 
 
 def _new(made: _Made) -> Any:

@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass_type
 from torch.utils.flop_counter import flop_registry, mm_flop, sdpa_flop_count
 
-from sdaug.costmodel.answers import answer, described
+from sdaug.costmodel.answers import answer, described, tensors_in
 from sdaug.costmodel.work import Kind, Op, Work
 
 aten: Any = torch.ops.aten
@@ -113,7 +113,7 @@ class Counter(TorchDispatchMode):
         key = described(func, args, kwargs)
         result = answer(key, func, args, kwargs)
         known = {_key(tensor) for tensor in (*reads, *writes)}
-        made = [tensor for tensor in _tensors(result) if _key(tensor) not in known]
+        made = [tensor for tensor in tensors_in(result) if _key(tensor) not in known]
         for tensor in (*made, *writes):
             self._hold(tensor)
         self.peak_live_bytes = max(self.peak_live_bytes, self.live_bytes)
@@ -188,7 +188,7 @@ def _fused(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, sc
 def _counted(func: Any, args: Any, kwargs: Any, result: Any, reads: list[Any], writes: list[Any]) -> Op | None:
     """None for what launches nothing."""
     name = func._schema.name.partition("::")[2]
-    asked = not any(True for _ in _tensors(result)) and func.namespace == "aten"  # a number is read back
+    asked = not any(True for _ in tensors_in(result)) and func.namespace == "aten"  # a number is read back
     if name in _ALLOCATIONS or not (writes or asked):
         return None
     formula = _FORMULAS.get(func._overloadpacket)
@@ -216,7 +216,7 @@ def _touched(func: Any, args: Any, kwargs: Any) -> tuple[list[Any], list[Any]]:
     writes: list[Any] = []
     for i, (name, read, write) in enumerate(_arguments(func)):
         value = args[i] if i < len(args) else kwargs.get(name)
-        for tensor in _tensors(value):
+        for tensor in tensors_in(value):
             if write:
                 writes.append(tensor)
             if read:
@@ -242,14 +242,6 @@ def _arguments(func: Any) -> tuple[tuple[str, bool, bool], ...]:
         written = argument.alias_info is not None and argument.alias_info.is_write
         found.append((argument.name, not (written and (argument.is_out or overwrites)), written))
     return tuple(found)
-
-
-def _tensors(value: Any) -> Iterator[Any]:
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, (list, tuple)):
-        for part in value:
-            yield from _tensors(part)
 
 
 def _key(tensor: Any) -> int:

@@ -7,6 +7,7 @@ of 1280 to 1280 channels took 12 ms on a map of 4 x 4, where a rate that fits la
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from sdaug.costmodel.work import Op
 
@@ -26,6 +27,10 @@ class Seen:
     written: int
     ratio: float
 
+    @cached_property
+    def place(self) -> tuple[float, float, float]:
+        return _place(self.flops, self.read, self.written)
+
 
 def correction(op: Op, seen: Sequence[Seen]) -> float:
     """What the time of `op` by its rate is to be multiplied with: the geometric mean of the ratios of timed operators
@@ -40,7 +45,7 @@ def correction(op: Op, seen: Sequence[Seen]) -> float:
     place = _place(op.flops, op.bytes - op.written, op.written)
     total, weights = 0.0, FAR
     for one in seen:
-        weight = math.exp(-0.5 * (math.dist(place, _place(one.flops, one.read, one.written)) / WIDTH) ** 2)
+        weight = math.exp(-0.5 * (math.dist(place, one.place) / WIDTH) ** 2)
         total += weight * math.log(one.ratio)
         weights += weight
     return math.exp(total / weights)

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from sdaug.alone import LOCK, alone
 from sdaug.augmentor import GenerativeAugmentor
 from sdaug.cells import weights_digest
 from sdaug.cohort import Cohort, read_cohort
@@ -160,7 +161,7 @@ def run_bulk(
             _write(task, "failed", error=str(lost))
             progress(task.subject)
     finally:
-        _forget()
+        forget()
     rows = [row for task in tasks if (row := read_row(task)) is not None]
     if tasks:
         write_json(Path(tasks[0].out) / INDEX, {"schema": SCHEMA, "subjects": rows})
@@ -169,8 +170,8 @@ def run_bulk(
 
 def enrol_one(task: Enrolment) -> str:
     """One subject's bundle and row, whatever happens; returns who it was. The model stays loaded for the next one."""
-    with _ONE_AT_A_TIME:
-        if not _done(task):  # a fleet runs a task again whose answer was lost with a worker
+    with _ONE_AT_A_TIME, alone(task.row.with_suffix(LOCK), wait=True):
+        if not _done(task):  # a fleet runs a task again whose answer was lost with a worker, as does who was killed
             # From here on a bundle of this subject is ours: being killed leaves one that may be replaced.
             _write(task, "started")
             _enrol(task)
@@ -194,7 +195,7 @@ def _enrol(task: Enrolment) -> None:
     except Exception as error:
         log.warning("%s: %s: %s", task.subject, type(error).__name__, error)
         _write(task, "failed", error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
-        _forget()
+        forget()
     else:
         _write(task, "enrolled", rows=report.rows, recogniser=report.recogniser, by_origin=report.by_origin)
 
@@ -231,7 +232,7 @@ def _weights(settings: RunSettings) -> str:
 def _augmentor(settings: str) -> GenerativeAugmentor:
     """This process's one augmentor; other settings than before close the earlier one."""
     if settings not in _LOADED:
-        _forget()
+        forget()
         _LOADED[settings] = GenerativeAugmentor(settings=RunSettings.model_validate_json(settings))
     return _LOADED[settings]
 
@@ -241,7 +242,8 @@ def _others(settings: str, cohort: str) -> Cohort:
     return read_cohort(Path(cohort), _augmentor(settings).pack)
 
 
-def _forget() -> None:
+def forget() -> None:
+    """Closes what this process has loaded."""
     _others.cache_clear()
     while _LOADED:
         _LOADED.popitem()[1].cleanup()

@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sdaug.config import ModelSettings, RunSettings
@@ -50,14 +51,14 @@ class Cell:
 
 
 def cells_of(
-    settings: RunSettings, varied: dict[str, Any], people: Sequence[Person], seeds: Sequence[int], files: Sequence[str]
+    settings: RunSettings, varied: dict[str, Any], people: Sequence[Person], seeds: Sequence[int], how: Sequence[Any]
 ) -> list[Cell]:
-    """The cells of one setting; without `seeds` it runs with its own. files: digests of what it reads: `weights_digest`
-    of its model, `pack_digest` of its face pack."""
+    """The cells of one setting; without `seeds` it runs with its own. how: what else its result depends on: digests of
+    what it reads, `weights_digest` of its model and `pack_digest` of its face pack, and how it is run."""
     whole = settings.model_dump(mode="json")
     generation = whole.pop("generation")
     own_seed = generation.pop("seed")
-    load = _digest([whole, code_version(), *files, _device_class(settings.model.device)])
+    load = _digest([whole, code_version(), *how, _device_class(settings.model.device)])
     setting = _digest([load, generation])
     made = []
     for seed in seeds or [own_seed]:
@@ -82,6 +83,12 @@ def weights_digest(model: ModelSettings) -> str:
 
     files = locate(model) | find_adapters(model)
     return _digest({name: remembered_sha256(path) for name, path in files.items()})
+
+
+def code_digest(notebook: str) -> str:
+    """One digest of a notebook's code, whatever stands between it or came of it. Raises FileNotFoundError."""
+    content = json.loads(Path(notebook).read_text(encoding="utf-8"))
+    return _digest(["".join(cell["source"]) for cell in content["cells"] if cell["cell_type"] == "code"])
 
 
 def pack_digest(pack: str) -> str:

@@ -84,9 +84,15 @@ def _numbered(function: Callable[[Task], Done], number: int, task: Task) -> tupl
 
 
 def dask(
-    function: Callable[[Task], Done], tasks: Sequence[Task], *, scheduler: str, resources: dict[str, float]
+    function: Callable[[Task], Done],
+    tasks: Sequence[Task],
+    *,
+    scheduler: str,
+    resources: dict[str, float],
+    after: Callable[[], None] | None = None,
 ) -> Iterator[Done]:
-    """On the workers of the Dask scheduler at `scheduler`, each taking what `resources` says it needs.
+    """On the workers of the Dask scheduler at `scheduler`, each taking what `resources` says it needs. after: what
+    every worker does at the end, for they live on.
 
     A task whose worker is lost is run again elsewhere, as often as the scheduler allows (three times, unless its
     configuration says otherwise). Raises `NoWorkers` where none there has what is needed.
@@ -117,6 +123,8 @@ def dask(
             else:
                 yield future.result()
             hand_out()
+        if after is not None:
+            client.run(after)
     if lost:
         raise WorkersLost(lost)
 
@@ -143,8 +151,16 @@ def _places(client: Any, resources: dict[str, float]) -> int:
     )
 
 
-def executor(name: str, *, scheduler: str | None = None, jobs: int = 2, resources: Any = None) -> Executor:
-    """The executor called `name`: serial, loky or dask. Raises ValueError for another, or one whose option is missing.
+def executor(
+    name: str,
+    *,
+    scheduler: str | None = None,
+    jobs: int = 2,
+    resources: Any = None,
+    after: Callable[[], None] | None = None,
+) -> Executor:
+    """The executor called `name`: serial, loky or dask. after: of `dask`. Raises ValueError for another, or one whose
+    option is missing.
 
     >>> executor("dask")
     Traceback (most recent call last):
@@ -159,4 +175,4 @@ def executor(name: str, *, scheduler: str | None = None, jobs: int = 2, resource
         raise ValueError(f"unknown executor {name!r}; there are: serial, loky, dask")
     if scheduler is None:
         raise ValueError("the executor 'dask' needs the address of a scheduler, for example tcp://10.0.0.1:8786")
-    return partial(dask, scheduler=scheduler, resources=resources or {})
+    return partial(dask, scheduler=scheduler, resources=resources or {}, after=after)

@@ -4,13 +4,13 @@ import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from sdaug import plugins
-from sdaug.cells import Cell, Person, cells_of, pack_digest, weights_digest
+from sdaug.cells import Cell, Person, cells_of, code_digest, pack_digest, weights_digest
 from sdaug.compare import FIGURES, OF_A_RECOGNISER
 from sdaug.config import Config, ModelSettings, RunSettings, nearest
 from sdaug.face.photo import read_photo
@@ -57,12 +57,13 @@ COMPARE = "notebooks/compare.ipynb"
 
 class Search(Config):
     """The adaptive mode. axes: dotted setting -> values or a range. objectives: figure as `compare.metrics` names it ->
-    what is wanted of it. trials: how many settings are proposed. sampler: NSGA-II for several objectives, or TPE."""
+    what is wanted of it. trials: how many settings are proposed. sampler: TPE, or NSGA-II, whose first 50
+    trials are random."""
 
     axes: dict[str, list[Any] | Range] = Field(min_length=1)
     objectives: dict[str, Literal["minimize", "maximize"]] = Field(min_length=1)
     trials: int = Field(default=20, ge=1)
-    sampler: Literal["nsga2", "tpe"] = "nsga2"
+    sampler: Literal["nsga2", "tpe"] = "tpe"
     seed: int = Field(default=0, ge=0)
 
 
@@ -84,7 +85,7 @@ class Experiment(Config):
     notebook: str = "notebooks/sweep.ipynb"
     photo: str | None = None
     people: str | dict[str, str] | None = None
-    seeds: list[int] = []
+    seeds: list[Annotated[int, Field(ge=0)]] = []
     subject: str = "subject"
     repeats: int = Field(default=2, ge=0)
     log_images: bool = False
@@ -154,8 +155,6 @@ def load_experiment(path: str | Path) -> tuple[Experiment, list[Cell]]:
     them: they need not be among those that it runs.
     """
     experiment = read_experiment(path)
-    if not Path(experiment.notebook).is_file():
-        raise ExperimentError(f"{path}: notebook {experiment.notebook!r} does not exist")
     try:
         cells = expand(experiment, read_people(experiment))
     except ExperimentError as error:
@@ -194,27 +193,31 @@ def expand(
     people: Sequence[Person],
     weights: Callable[[ModelSettings], str] = weights_digest,
     pack: Callable[[str], str] = pack_digest,
+    code: Callable[[str], str] = code_digest,
 ) -> list[Cell]:
     """All cells of an experiment, duplicates dropped; raises ExperimentError listing every invalid setting.
 
     Of a search each axis is tried at its values, or at both ends of its range, while the others stay at the baseline or
     else at their first values. Which combinations are impossible shows when they are proposed.
 
-    weights, pack: the digest of a model's weights and of a face pack's files, an error of which is a fault of the
-    setting that wants it.
+    weights, pack, code: the digest of a model's weights, of a face pack's files and of a notebook's code, an error of
+    which is a fault of the setting that wants it.
     """
     cells: dict[str, Cell] = {}
     faults: list[str] = []
     known: dict[str, str] = {}
+    notebook = _notebook(experiment.notebook, code, faults)
     check = functools.cache(plugin_fault)
     for varied in _points(experiment):
         settings = validated(experiment.base, varied, faults, check)
         if settings is None:
             continue
         files = (_weights(settings, weights, known, faults), _pack(settings.pack, pack, known, faults))
-        for cell in cells_of(settings, varied, people, experiment.seeds, files):
+        # How often a call is repeated is not what is run; whether it is, decides which of its times is compared.
+        how = (*files, notebook, experiment.repeats > 0)
+        for cell in cells_of(settings, varied, people, experiment.seeds, how):
             cells.setdefault(cell.key, cell)
-    faults += _objective_faults(experiment)
+    faults += _objective_faults(experiment) + _pack_faults(list(cells.values()))
     if not faults:
         faults += _baseline_faults(experiment, list(cells.values()))
     if faults:
@@ -258,6 +261,23 @@ def _objective_faults(experiment: Experiment) -> list[str]:
         for name in experiment.search.objectives
         if name not in known
     ]
+
+
+def _pack_faults(cells: Sequence[Cell]) -> list[str]:
+    packs = list(dict.fromkeys(cell.settings.pack for cell in cells))
+    if len(packs) < 2:
+        return []
+    return [f"pack varies: {', '.join(packs)}; expected one, since similarities of two recognisers cannot be compared"]
+
+
+def _notebook(notebook: str, digest: Callable[[str], str], faults: list[str]) -> str:
+    try:
+        return digest(notebook)
+    except FileNotFoundError:
+        faults.append(f"notebook {notebook!r} does not exist")
+    except (ValueError, KeyError, TypeError) as error:
+        faults.append(f"notebook {notebook!r} is no notebook: {type(error).__name__}: {error}")
+    return ""
 
 
 def _weights(

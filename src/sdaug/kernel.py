@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sdaug.alone import LOCK, alone
 from sdaug.config import RunSettings
 from sdaug.run import RESULT, failed, write_result
 from sdaug.shown import without_pictures
@@ -46,8 +47,18 @@ class Kernel:
 def run_kernel(task: Kernel) -> Kernel:
     """Executes the notebook for every call without a result and returns `task`; afterwards each call has one.
 
-    Where the kernel dies, the call it was at has failed, and a fresh kernel runs those after it.
+    Where the kernel dies, the call it was at has failed, and a fresh kernel runs those after it. Where a worker of a
+    sweep that was killed is still at these calls, it is waited for, and what it finishes is not run again.
     """
+    with alone(Path(task.executed).with_suffix(LOCK), wait=True):
+        _run_calls(task)
+    if task.parent is not None:
+        for setting in task.settings_of:
+            log_setting_early(task.parent, setting, Path(task.out).parent)
+    return task
+
+
+def _run_calls(task: Kernel) -> None:
     out = Path(task.out)
     left = [call for call in task.calls if _cleared(out / call["key"] / RESULT)]
     barren = 0
@@ -66,10 +77,6 @@ def run_kernel(task: Kernel) -> Kernel:
             result = failed(call, RunSettings(**task.settings), status, error, notebook=Path(executed).name)
             write_result(out / call["key"], result)
         left = left[len(lost) :]
-    if task.parent is not None:
-        for setting in task.settings_of:
-            log_setting_early(task.parent, setting, out.parent)
-    return task
 
 
 def _name_notebook(out: Path, calls: Sequence[Mapping[str, Any]], executed: str) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from sdaug.augmentor import GenerativeAugmentor
 from sdaug.bench.floors import record_floor_s
-from sdaug.bench.timing import check_floor
+from sdaug.bench.timing import Spent, check_floor
 from sdaug.config import GenerationSettings, RunSettings
 from sdaug.contact import contact_sheet
 from sdaug.diffusion.libraries import import_libraries
@@ -120,8 +120,10 @@ def _run_cell(
         result = _head(call, settings, "finished") | {
             "device": device(timed.record.environment),
             "latency_s": {**before, "first_call": timed.first_call_s, "call": list(timed.call_s)},
+            "steady": Spent(timed.first_call_s, timed.call_s).report() if timed.call_s else None,
             "floor_s": floor_s,
             "telemetry": looks.report(),
+            "looks": len(looks.states),
             "energy_j": looks.energy_j,
             "record": manifest(timed.record, images),
         }

@@ -12,7 +12,7 @@ from sdaug.compare import setting_metrics
 from sdaug.config import nearest
 from sdaug.executors import Executor, serial
 from sdaug.experiment import Experiment, ExperimentError, Search, expand, read_people
-from sdaug.sweep import Outcome, collect, read_result, run_sweep, unfinished
+from sdaug.sweep import Outcome, collect, read_result, run_cells, unfinished
 
 log = logging.getLogger("sdaug")
 
@@ -52,18 +52,16 @@ def run_search(
             if progress is not None:
                 progress(done, search.trials, what)
 
-        run_sweep(_with(experiment, {}), list(cells.values()), out, show, executor)
+        run_cells(_with(experiment, {}), list(cells.values()), out, show, executor)
     while done < search.trials or _waiting(study):
         trial = study.ask()
         chosen = _chosen(search, {name: _suggest(trial, name, axis) for name, axis in search.axes.items()})
         own, why = _cells(experiment, chosen, people)
         values: list[float | None] = []
         if own:
-            run_sweep(_with(experiment, chosen), own, out, executor=executor)
-            values = _values(search, own, out)
+            run_cells(_with(experiment, chosen), own, out, executor=executor)
             cells |= {cell.key: cell for cell in own}
-            lacking = [name for name, value in zip(search.objectives, values, strict=True) if value is None]
-            why = f"{lacking[0]} was not measured" if lacking else ""
+            values, why = _values(search, own, out)
         else:
             log.warning("trial %d, %s, is no setting: %s", trial.number, named(chosen), why)
         if why:
@@ -107,9 +105,13 @@ def _study(search: Search, out: Path) -> Any:
         directions=list(search.objectives.values()),
         load_if_exists=True,
     )
-    samplers = {"nsga2": optuna.samplers.NSGAIISampler, "tpe": optuna.samplers.TPESampler}
     # A sampler begins anew with every process: with the same seed it would propose what it proposed before.
-    study.sampler = samplers[search.sampler](seed=search.seed + len(study.trials))
+    seed = search.seed + len(study.trials)
+    if search.sampler == "tpe":
+        # By itself it proposes 10 at random first, half of a usual search.
+        study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=min(10, max(4, search.trials // 4)))
+    else:
+        study.sampler = optuna.samplers.NSGAIISampler(seed=seed)
     return study
 
 
@@ -182,12 +184,18 @@ def _chosen(search: Search, params: Mapping[str, Any]) -> dict[str, Any]:
     return {name: json.loads(value) if isinstance(search.axes[name], list) else value for name, value in params.items()}
 
 
-def _values(search: Search, cells: Sequence[Cell], out: Path) -> list[float | None]:
-    """The objectives of one setting; None is what was not measured."""
-    figures = setting_metrics([result for cell in cells if (result := read_result(out, cell.key))])
+def _values(search: Search, cells: Sequence[Cell], out: Path) -> tuple[list[float | None], str]:
+    """The objectives of one setting, and why they cannot be told: of whom it failed on there are none, and those of the
+    others alone would make it look better."""
+    results = [result for cell in cells if (result := read_result(out, cell.key))]
+    failed = [result for result in results if result["status"] != "finished"]
+    if failed:
+        return [], f"{len(failed)} of {len(cells)} cells {failed[0]['status']}: {failed[0]['error']}"
+    figures = setting_metrics(results)
     if figures and (unknown := [name for name in search.objectives if name not in figures]):
         raise ExperimentError(f"search.objectives: unknown figure {unknown[0]!r}; {nearest(unknown[0], list(figures))}")
-    return [figures.get(name) for name in search.objectives]
+    lacking = [name for name in search.objectives if figures.get(name) is None]
+    return [figures.get(name) for name in search.objectives], f"{lacking[0]} was not measured" if lacking else ""
 
 
 def _cells_of(told: Sequence[Any], experiment: Experiment, search: Search, people: Sequence[Person]) -> dict[str, Cell]:

@@ -11,6 +11,9 @@ from typing import Any
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 """Colours of a traceback, whose last letter would join the word behind it."""
 
+_SHORT_NUMBER = re.compile(r"\d{1,3}")
+"""A name that tells nothing more than "person 2" does, and that stands in any text without meaning somebody."""
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -69,14 +72,25 @@ class Shown:
 
     def anywhere(self, content: Any) -> Any:
         """JSON-able content, as an executed notebook's, without any name, path or file name of a photo that stands in a
-        text as a word of its own.
+        text as a word of its own; a number of up to three digits only in quotes, or where it is called a person.
 
         >>> Shown(False, ("ada", "bea")).anywhere({"source": "turn('bea') # in Canada"})
         {'source': "turn('person 2') # in Canada"}
         >>> Shown(False, ("ada", "s1"), (("s1", "/in/Ada L.png"),)).anywhere("no face in /in/Ada L.png, ada-lou")
         'no face in photo of person 2, person 1-lou'
+        >>> Shown(False, ("ada", "5")).anywhere({"person": "5", "source": "turn('5', 5)", "numpy": "1.26.5"})
+        {'person': 'person 2', 'source': "turn('person 2', 5)", 'numpy': '1.26.5'}
         """
-        return content if self.everything else _each_text(content, self._without)
+        return content if self.everything else self._each(_each_text(content, self._without))
+
+    def _each(self, content: Any) -> Any:
+        """What is called a person, by that person's number."""
+        if isinstance(content, Mapping):
+            return {
+                key: self._called.get(of, of) if key == "person" and isinstance(of, str) else self._each(of)
+                for key, of in content.items()
+            }
+        return [self._each(of) for of in content] if isinstance(content, (list, tuple)) else content
 
     @cached_property
     def _called(self) -> dict[str, str]:
@@ -104,7 +118,9 @@ class Shown:
     @cached_property
     def _telling(self) -> re.Pattern[str] | None:
         # In one go, the longest first: neither is a name found within another, nor within what stands for one.
-        found = "|".join(re.escape(text) for text in sorted(self._instead, key=len, reverse=True) if text)
+        texts = sorted(filter(None, self._instead), key=len, reverse=True)
+        quoted = r"(?<=[\"']){}(?=\\?[\"'])"
+        found = "|".join(quoted.format(text) if _SHORT_NUMBER.fullmatch(text) else re.escape(text) for text in texts)
         # After an escaped newline or tabulator too, whose letter is no part of a word.
         return re.compile(rf"(?:(?<!\w)|(?<=\\[nrt]))(?:{found})(?!\w)") if found else None
 

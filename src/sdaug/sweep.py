@@ -14,10 +14,11 @@ from sdaug.evidence import evidence
 from sdaug.executors import Executor, WorkersLost, serial
 from sdaug.experiment import COMPARE, Experiment, ExperimentError, baseline_key
 from sdaug.kernel import Kernel, execute, give_up, run_kernel
+from sdaug.measure.source import judging_version
 from sdaug.record import write_json
-from sdaug.run import RESULT
+from sdaug.run import RESULT, write_result
 from sdaug.shown import Shown
-from sdaug.tracking import Parent, Setting, is_server, open_parent
+from sdaug.tracking import STORE, Parent, Setting, is_server, open_parent
 
 PARAMETERS = ("settings", "calls", "out", "repeats", "show_images")
 """What the sweep notebook must take, no more and no less: papermill would only warn of an unknown one."""
@@ -72,11 +73,24 @@ def run_sweep(
     executor: Executor = serial,
     parent: Parent | None = None,
 ) -> Outcome:
+    """`run_cells`, then `collect`."""
+    run_cells(experiment, cells, out, progress, executor, parent)
+    return collect(experiment, cells, out)
+
+
+def run_cells(
+    experiment: Experiment,
+    cells: Sequence[Cell],
+    out: Path,
+    progress: Callable[[int, int, str], None] | None = None,
+    executor: Executor = serial,
+    parent: Parent | None = None,
+) -> None:
     """Runs what is unfinished; `progress` is called with (cells done, cells to do, what was run last).
 
     parent: of `log_early`, where each setting is logged by the worker that finishes it.
 
-    Writes `out/cells/<key>/result.json` per cell, `out/notebooks/<load key>.ipynb` per kernel and `out/sweep.json`.
+    Writes `out/cells/<key>/result.json` per cell and `out/notebooks/<load key>.ipynb` per kernel.
     """
     todo = unfinished(cells, out)
     if todo:
@@ -93,7 +107,6 @@ def run_sweep(
     except WorkersLost as lost:
         for task in lost.tasks:
             give_up(task, str(lost))
-    return collect(experiment, cells, out)
 
 
 def log_early(
@@ -107,10 +120,18 @@ def log_early(
 
 
 def collect(experiment: Experiment, cells: Sequence[Cell], out: Path) -> Outcome:
-    """The results that lie in `out`, with `out/sweep.json` about them; raises RuntimeError where one is missing."""
-    results = tuple(result for cell in cells if (result := read_result(out, cell.key)) is not None)
-    if len(results) != len(cells):
-        raise RuntimeError(f"{len(cells) - len(results)} of {len(cells)} cells in {out} have no result")
+    """The results that lie in `out`, with `out/sweep.json` about them; raises RuntimeError where one is missing.
+
+    A person is called what they are called now: whoever renamed a photo's file since has its results renamed too.
+    """
+    found = [(cell, result) for cell in cells if (result := read_result(out, cell.key)) is not None]
+    if len(found) != len(cells):
+        raise RuntimeError(f"{len(cells) - len(found)} of {len(cells)} cells in {out} have no result")
+    for cell, result in found:
+        if result["person"] != cell.person.name:
+            result["person"] = cell.person.name
+            write_result(out / "cells" / cell.key, result)
+    results = tuple(result for _, result in found)
     write_json(out / "sweep.json", _index(experiment, cells))
     return Outcome(tuple(cells), results)
 
@@ -176,10 +197,15 @@ def finish(experiment: Experiment, outcome: Outcome, out: Path, root: Path, trac
     is now judged otherwise. Where no setting passes, the settings written make no views.
     """
     asked = [baseline_key(experiment, outcome.cells), experiment.budget_gb, experiment.log_images, tracking_uri]
-    content = json.dumps([outcome.results, asked], sort_keys=True)
+    content = json.dumps([outcome.results, asked, judging_version()], sort_keys=True)
     summary = {"results": hashlib.sha256(content.encode()).hexdigest()}
-    done, noted = out / "finished.json", out / "chosen.json"
-    if done.is_file() and json.loads(done.read_text(encoding="utf-8")) == summary:
+    done, noted, compared = out / "finished.json", out / "chosen.json", out / "compare.ipynb"
+    made = [done, noted]
+    if any(result["status"] == "finished" for result in outcome.results):
+        made.append(compared)
+    if tracking_uri is None:
+        made.append(root / STORE)
+    if all(path.is_file() for path in made) and json.loads(done.read_text(encoding="utf-8")) == summary:
         chosen = json.loads(noted.read_text(encoding="utf-8"))
         return Choice(chosen["key"], chosen["why"])
     found = evidence(outcome.results, baseline_key(experiment, outcome.cells), out / "cells")
@@ -191,9 +217,9 @@ def finish(experiment: Experiment, outcome: Outcome, out: Path, root: Path, trac
     from sdaug.tracking import log_sweep
 
     log_sweep(root, out, outcome.results, choice, tracking_uri)
-    if any(result["status"] == "finished" for result in outcome.results):
+    if compared in made:
         shown = {"results": str(out.resolve()), "show_images": experiment.log_images}
-        execute(COMPARE, str(out / "compare.ipynb"), shown)
+        execute(COMPARE, str(compared), shown)
     write_json(done, summary)
     return choice
 

@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 from sdaug.cells import named
 from sdaug.compare import Choice, by_setting, cell_rows, setting_metrics
@@ -28,6 +30,9 @@ CELLS_TAG = "sdaug.cells"
 
 TABLE = "cells.json"
 SQLITE = "sqlite:///"
+STORE = "mlruns/mlflow.db"
+"""In the folder that things are run from."""
+
 RECIPE = "sdaug-recipe"
 """The registered model whose versions are the settings that sweeps recommended."""
 
@@ -45,7 +50,7 @@ log = logging.getLogger("sdaug.tracking")
 
 def store_uri(root: Path) -> str:
     """The tracking store under `root/mlruns`; always given, since MLflow's default moves with what lies about."""
-    return f"{SQLITE}{(root / 'mlruns' / 'mlflow.db').resolve()}"
+    return f"{SQLITE}{(root / STORE).resolve()}"
 
 
 def is_server(uri: str | None) -> bool:
@@ -53,18 +58,28 @@ def is_server(uri: str | None) -> bool:
     return uri is not None and uri.startswith(("http://", "https://"))
 
 
-def check_store(uri: str) -> None:
-    """Raises ValueError for what is no store's URI, and for a server that does not answer."""
+def check_store(uri: str, host: str | None = None) -> None:
+    """Raises ValueError for what is no store's URI, and for a server that does not answer, or not under its name.
+
+    host: that name, by default as `uri` has it."""
     if "://" not in uri:
         raise ValueError(
             f"{uri!r} is no tracking store; expected http://HOST:PORT of an MLflow server, or sqlite:///FILE"
         )
     if not is_server(uri):
         return
+    # Not /health, which answers even those whom everything else refuses.
+    asked = Request(f"{uri.rstrip('/')}/api/2.0/mlflow/experiments/search", json.dumps({"max_results": 1}).encode())
+    asked.add_header("Content-Type", "application/json")
+    if host is not None:
+        asked.add_header("Host", host)
     try:
-        with urlopen(f"{uri.rstrip('/')}/health", timeout=ANSWER_S):
+        with urlopen(asked, timeout=ANSWER_S):
             pass
     except OSError as error:
+        if isinstance(error, HTTPError) and b"Invalid Host" in error.read():
+            raise ValueError(f"the MLflow server at {uri} takes no calls under this name; start it with "
+                             f"--allowed-hosts {host or urlsplit(uri).netloc}") from error  # fmt: skip
         if getattr(error, "code", None) in (401, 403):  # it is there, and wants a password
             return
         raise ValueError(f"no MLflow server answers at {uri}: {error}") from error
@@ -217,6 +232,9 @@ def _make_store(path: Path) -> None:
 
 def _experiment_id(client: Any, root: Path, uri: str | None, name: str) -> str:
     found = client.get_experiment_by_name(name)
+    if found is not None and found.lifecycle_stage == "deleted":
+        log.warning("the experiment %s was deleted in MLflow; it is restored, since its name cannot be used anew", name)
+        client.restore_experiment(found.experiment_id)
     if found is not None:
         return found.experiment_id
     # A server keeps artefacts where it was told to.

@@ -162,8 +162,22 @@ def test_a_key_depends_on_every_setting_and_the_photo_and_on_nothing_else():
         {"generation": {"seed": 1}}, {"generation": {"strength": 0.46}}, {"backend": "warp"}, {"strict": True},
         {"levers": {"vae_slicing": {}}}, {"model": {"device": "cpu"}}, {"gate": {"max_pose_error_deg": 14}},
     ]  # fmt: skip
-    keys = [cells(base=base)[0].key for base in changed] + [cells([BEA])[0].key]
+    keys = [cells(base=base)[0].key for base in changed] + [cells([BEA])[0].key, cells(repeats=0)[0].key]
     assert len({plain.key, *keys}) == len(keys) + 1
+
+
+def test_another_notebooks_code_is_another_cell_and_what_stands_around_it_is_not(tmp_path):
+    def key(code, text):
+        content = [
+            {"cell_type": "markdown", "source": [text]},
+            {"cell_type": "code", "source": code, "outputs": [text]},
+        ]
+        (tmp_path / "own.ipynb").write_text(json.dumps({"cells": content}))
+        return cells(notebook=str(tmp_path / "own.ipynb"))[0].key
+
+    assert key(["run()\n", "stop()"], "one") == key("run()\nstop()", "two") != key("run()", "one")
+    (tmp_path / "own.ipynb").write_text("{")
+    assert "is no notebook: JSONDecodeError" in faults(notebook=str(tmp_path / "own.ipynb"))
 
 
 def test_keys_do_not_depend_on_key_order_or_process():
@@ -193,7 +207,7 @@ def test_cells_that_load_the_same_share_a_kernel():
         base={"levers": {"precision": {"dtype": "float32"}}},
         grid={"levers.precision.dtype": ["float32", "bfloat16"], "generation.num_inference_steps": [2, 4],
               "generation.seed": [0, 1]},
-        also=[{"pack": "antelopev2"}, {"gate": {"max_pose_error_deg": 9.0}}, {"generation": {"num_angles": 1}}],
+        also=[{"min_source_face_px": 70.0}, {"gate": {"max_pose_error_deg": 9.0}}, {"generation": {"num_angles": 1}}],
     )  # fmt: skip
     kernels = groups(made)
     assert sorted(len(kernel) for kernel in kernels) == [1, 1, 4, 5], "call-time settings join, load-time ones part"
@@ -228,6 +242,7 @@ def test_only_what_is_missing_or_failed_runs_again(tmp_path):
         ({"grid": {"generation.num_angles": [5, 11]}}, "'generation.num_angles' is 11"),
         ({"grid": {"generation.strength": [0]}}, "'generation.strength' is 0"),
         ({"grid": {"generation.seed": [0], "generation.num_angles": []}}, "'generation.num_angles' has no values"),
+        ({"grid": {"pack": ["buffalo_l", "embedded"]}}, "pack varies: buffalo_l, embedded; expected one"),
         ({"grid": {"levers.precison.dtype": ["float32"]}}, 
          "levers.precison: unknown lever 'precison'; did you mean 'precision'"),
         ({"grid": {"levers.precision.dtyp": ["float32"]}},
@@ -413,6 +428,7 @@ def load(tmp_path, root, monkeypatch):
             "unknown setting 'search.axes.generation.strength.hi'; did you mean 'high'",
         ),
         ({"experiment": "x", "photo": "astronaut", "grid": [1]}, "setting 'grid' is"),
+        ({"experiment": "x", "photo": "astronaut", "seeds": [0, -1]}, "setting 'seeds.1' is -1"),
         ({"experiment": "x", "photo": "astronaut", "repeats": "twice"}, "setting 'repeats' is 'twice'"),
         ({"experiment": "x", "photo": "astronot"}, "'astronot' does not exist"),
         ({"experiment": "x", "photo": "pyproject.toml"}, "not an image of a known format"),

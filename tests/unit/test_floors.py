@@ -21,15 +21,23 @@ FULL = ModelSettings(model_id="random-sd15")
 
 def test_a_device_is_known_by_its_name_and_its_memory(tmp_path, monkeypatch):
     orin = "NVIDIA Jetson AGX Orin Developer Kit"
-    assert [find_device(orin, gb).name for gb in (65.9, 32.9)] == ["orin-agx-64", "orin-agx-32"]
+    modules = {"nvidia,p3701-0004": "orin-agx-32", "nvidia,p3701-0000": "orin-agx-kit-32"}
+    assert {module: find_device(f"{orin} {module}", 32.9).name for module in modules} == modules
+    assert find_device(orin, 65.9).name == find_device(f"{orin} nvidia,p3701-0005", 65.9).name == "orin-agx-64"
+    assert find_device(orin, 32.9) is None, "whether it has the whole GPU is not known"
     assert find_device("NVIDIA H100 80GB HBM3", 85.0).name == "h100-sxm"
     for told, gb in ((orin, 16.0), ("NVIDIA H100 PCIe", 85.0), ("NVIDIA GeForce RTX 4080 SUPER", 16.0), ("Orin", 64.0)):
         assert find_device(told, gb) is None, told
     assert all(load_device(name).known_as for name in device_names())
-    board = tmp_path / "model"
-    board.write_bytes(b"NVIDIA Jetson Orin Nano Developer Kit\0")
+    board = tmp_path / "tree"
+    board.mkdir()
+    (board / "model").write_bytes(b"NVIDIA Jetson Orin Nano Developer Kit\0")
     monkeypatch.setattr(floors.psutil, "virtual_memory", lambda: SimpleNamespace(total=8e9))
     assert device_here("cuda", board).name == "orin-nano-8"
+    (board / "model").write_bytes(orin.encode() + b"\0")
+    (board / "compatible").write_bytes(b"nvidia,p3737-0000+p3701-0000\0nvidia,p3701-0000\0nvidia,tegra234\0")
+    monkeypatch.setattr(floors.psutil, "virtual_memory", lambda: SimpleNamespace(total=32.1e9))
+    assert device_here("cuda", board).name == "orin-agx-kit-32"
     properties = SimpleNamespace(total_memory=85e9)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H100 80GB HBM3")
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)

@@ -115,7 +115,8 @@ def test_pins_bring_no_torch_and_the_last_mediapipe_for_arm(file, python):
     text = (ROOT / "constraints" / file).read_text()
     pinned = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", text, flags=re.MULTILINE))
     assert pinned["mediapipe"] == "0.10.18" and f"Python {python}" in text.splitlines()[0]
-    assert not [name for name in pinned if name in ("torch", "torchvision", "triton") or name.startswith("nvidia-")]
+    cuda = [name for name in pinned if name in ("torch", "torchvision", "triton") or name.startswith("nvidia-")]
+    assert cuda == ["nvidia-ml-py"], "which is Python alone"
     shared = (ROOT / "constraints/pins.txt").read_text()
     for name, version, where in re.findall(r"^([a-z-]+)==(\S+)(?: ; python_version (\S+ \S+))?$", shared, re.MULTILINE):
         applies = not where or ("<" in where) == (python == "3.10")

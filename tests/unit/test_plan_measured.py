@@ -238,7 +238,7 @@ def test_errors_ranks_and_coverage():
 
 def test_a_comparison_is_reported_row_by_row(processor, monkeypatch):
     slow = Case("slow", "part", lambda: time.sleep(0.01), Interval(0.01, 0.008, 0.02), 1e-4)
-    monkeypatch.setattr(comparing, "part_cases", lambda *arguments: [[slow]])
+    monkeypatch.setattr(comparing, "part_cases", lambda *arguments: [("vae", lambda: [slow])])
     monkeypatch.setattr(comparing, "whole_cases", lambda *arguments: [])
     monkeypatch.setattr(comparing, "quiet_clock", lambda device, threads: time.perf_counter)
     monkeypatch.setattr(comparing, "check_threads", lambda machine: None)
@@ -253,7 +253,7 @@ def test_a_comparison_is_reported_row_by_row(processor, monkeypatch):
 def test_an_impossible_time_is_told_with_its_numbers_and_the_others_are_kept(processor, sdaug, monkeypatch):
     slow = Case("slow", "part", lambda: time.sleep(0.01), Interval(0.01, 0.008, 0.02), 1e-4)
     fast = Case("fast", "whole", lambda: None, Interval(1.0, 0.5, 2.0), 1.0)
-    monkeypatch.setattr(comparing, "part_cases", lambda *arguments: [[slow]])
+    monkeypatch.setattr(comparing, "part_cases", lambda *arguments: [("vae", lambda: [slow])])
     monkeypatch.setattr(comparing, "whole_cases", lambda *arguments: [fast])
     monkeypatch.setattr(comparing, "settler", lambda device: lambda: None)
     monkeypatch.setattr(comparing, "check_here", lambda machine, device: None)
@@ -310,6 +310,19 @@ def test_a_setting_that_fails_is_left_out_with_its_reason_and_the_others_are_kep
         comparing.compare(processor, [], device="cpu", rounds=1, parts=False)
 
 
+def test_a_network_that_does_not_fit_is_left_out_and_the_others_are_kept(processor, monkeypatch):
+    def too_large():
+        raise MemoryError("3 GB")
+
+    slow = Case("slow", "part", lambda: time.sleep(0.01), Interval(0.01, 0.008, 0.02), 1e-4)
+    monkeypatch.setattr(comparing, "part_cases", lambda *arguments: [("unet", too_large), ("vae", lambda: [slow])])
+    monkeypatch.setattr(comparing, "check_threads", lambda machine: None)
+    monkeypatch.setattr(comparing, "quiet_clock", lambda device, threads: time.perf_counter)
+    report = comparing.compare(processor, [], device="cpu", rounds=1)
+    assert report["left_out"] == [{"name": "unet", "why": "out of memory: MemoryError: 3 GB"}]
+    assert [row["name"] for row in report["rows"]] == ["slow"]
+
+
 def test_whole_calls_that_cannot_be_loaded_are_left_out_one_by_one(processor):
     def asked(name, **model):
         return Asked(name, RunSettings.model_validate({"model": model | {"device": "cpu"}}))
@@ -350,7 +363,9 @@ def test_what_runs_is_what_is_counted(processor):
     from sdaug.bench.parts import part_cases
     from sdaug.costmodel.count import counting
 
-    group = next(iter(part_cases(processor, "cpu", "float32", [64])))
+    network, make = next(iter(part_cases(processor, "cpu", "float32", [64])))
+    group = make()
+    assert network == "tiny_vae"
     assert [case.name for case in group][:2] == ["tiny_encode 1 x 64 float32", "tiny_decode 1 x 64 float32"]
     with counting() as counter:
         group[1].run()
@@ -398,7 +413,7 @@ def test_local_settings_are_short_and_differ(processor):
 
 def test_the_command_prints_the_table_and_saves_every_value(processor, sdaug, monkeypatch):
     slow = Case("slow", "part", lambda: time.sleep(0.01), Interval(0.01, 0.008, 0.02), 1e-4)
-    monkeypatch.setattr(comparing, "part_cases", lambda *arguments: [[slow]])
+    monkeypatch.setattr(comparing, "part_cases", lambda *arguments: [("vae", lambda: [slow])])
     monkeypatch.setattr(comparing, "whole_cases", lambda *arguments: [])
     monkeypatch.setattr(comparing, "settler", lambda device: lambda: None)
     monkeypatch.setattr(comparing, "check_here", lambda machine, device: None)

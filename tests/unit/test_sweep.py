@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -30,7 +31,10 @@ for call in calls:
     folder.mkdir(parents=True, exist_ok=True)
     with open(pathlib.Path(out).parent / "ran.txt", "a") as log:
         log.write(call["person"] + "\\n")
-    {trouble}
+    written = False
+    exec(pathlib.Path(r"{trouble}").read_text())
+    if written:
+        continue
     head = {{name: call[name] for name in ("key", "setting", "person")}}
     write_json(folder / "result.json", head | {{"schema": "x", "seed": 0, "status": "finished", "settings": settings}})
 """
@@ -51,7 +55,9 @@ def made(tmp_path):
     def make(trouble="pass", **content):
         code = nbformat.v4.new_code_cell
         parameters = code(PARAMETERS, metadata={"tags": ["parameters"]})
-        book = notebook(parameters, code(WORK.format(trouble=trouble)))
+        # Beside the notebook, whose code belongs to a cell's key.
+        (tmp_path / "trouble.py").write_text(trouble)
+        book = notebook(parameters, code(WORK.format(trouble=tmp_path / "trouble.py")))
         nbformat.write(book, tmp_path / "work.ipynb")
         base = {"backend": "warp"}
         given = {"experiment": "x", "photo": "astronaut", "notebook": str(tmp_path / "work.ipynb"), "base": base}
@@ -111,7 +117,7 @@ def test_kernels_that_die_at_once_are_not_started_for_ever(made, tmp_path):
     ("error", "status"), [("RuntimeError('out of luck')", "failed"), ("LeverSkipped('no GPU')", "skipped")]
 )
 def test_an_error_while_loading_is_every_calls_result(made, tmp_path, error, status):
-    trouble = f"class LeverSkipped(Exception): pass\n    raise {error}"
+    trouble = f"class LeverSkipped(Exception): pass\nraise {error}"
     experiment, cells = made(trouble)
     outcome = run_sweep(experiment, cells, tmp_path / "out")
     assert set(statuses(outcome).values()) == {status} and ran(tmp_path / "out") == ["ada"]
@@ -121,7 +127,7 @@ def test_an_error_while_loading_is_every_calls_result(made, tmp_path, error, sta
 
 def test_what_was_skipped_runs_again_only_when_that_is_asked_for(made, tmp_path):
     out, lacking = tmp_path / "out", "not (pathlib.Path(out).parent / 'here').exists()"
-    experiment, cells = made(f"class LeverSkipped(Exception): pass\n    if {lacking}: raise LeverSkipped('none here')")
+    experiment, cells = made(f"class LeverSkipped(Exception): pass\nif {lacking}: raise LeverSkipped('none here')")
     assert set(statuses(run_sweep(experiment, cells, out)).values()) == {"skipped"}
     (out / "here").touch()
     assert set(statuses(run_sweep(experiment, cells, out)).values()) == {"skipped"}
@@ -165,11 +171,11 @@ def test_settings_that_load_differently_have_a_kernel_each_and_one_failing_leave
 def test_a_call_that_raises_names_the_executed_notebook_too(made, tmp_path):
     """`run_settings` writes such a result itself; which notebook that was, the kernel's caller knows."""
     failing = """
-    if call["person"] == "bea":
-        write_json(folder / "result.json", {"status": "failed", "error": "ValueError: so", "person": "bea"})
-        continue
+if call["person"] == "bea":
+    write_json(folder / "result.json", {"status": "failed", "error": "ValueError: so", "person": "bea"})
+    written = True
 """
-    experiment, cells = made(failing.strip("\n").replace("{", "{").lstrip())
+    experiment, cells = made(failing)
     outcome = run_sweep(experiment, cells, tmp_path / "out")
     (lost,) = [result for result in outcome.results if result["status"] == "failed"]
     assert lost["error"] == "ValueError: so" and (tmp_path / "out/notebooks" / lost["notebook"]).is_file()
@@ -193,14 +199,36 @@ def test_a_finished_sweep_that_is_judged_otherwise_is_judged_again(made, tmp_pat
     experiment, cells = made()
     outcome = run_sweep(experiment, cells, tmp_path / "out")
     monkeypatch.setattr("sdaug.sweep.evidence", lambda *_: SimpleNamespace(no_claim=None, passes=None))
-    monkeypatch.setattr("sdaug.sweep.execute", lambda *_: None)
-    monkeypatch.setattr("sdaug.tracking.log_sweep", lambda *_: None)
+    out = tmp_path / "out"
+    monkeypatch.setattr("sdaug.sweep.execute", lambda _, executed, __: Path(executed).touch())
+    (tmp_path / "mlruns").mkdir()
+    monkeypatch.setattr("sdaug.tracking.log_sweep", lambda root, *_: (root / "mlruns/mlflow.db").touch())
     budgets = []
     monkeypatch.setattr("sdaug.sweep.choose", lambda _, __, gb, ___: budgets.append(gb) or Choice(None, f"of {gb}"))
     for budget in (None, None, 2.0, 2.0):
         asked = experiment.model_copy(update={"budget_gb": budget})
         assert finish(asked, outcome, tmp_path / "out", tmp_path).why == f"of {budget}"
     assert budgets == [None, 2.0], "once for each"
+    for gone in (out / "chosen.json", out / "compare.ipynb", tmp_path / "mlruns/mlflow.db"):
+        gone.unlink()
+        finish(asked, outcome, out, tmp_path)
+        assert gone.is_file(), "what somebody took away is made again"
+    monkeypatch.setattr("sdaug.sweep.judging_version", lambda: "another")
+    finish(asked, outcome, out, tmp_path)
+    finish(asked, outcome, out, tmp_path)
+    assert len(budgets) == 2 + 3 + 1, "and once by code that judges otherwise"
+
+
+def test_whoever_is_called_otherwise_now_has_their_results_renamed_and_not_made_again(made, tmp_path):
+    experiment, cells = made()
+    run_sweep(experiment, cells, tmp_path / "out")
+    names = {"ada": "p1", "bea": "ada"}  # another one has taken her name
+    people = [replace(person, name=names.get(person.name, person.name)) for person in PEOPLE]
+    outcome = run_sweep(experiment, expand(experiment, people), tmp_path / "out")
+    told = {result["key"]: result["person"] for result in outcome.results}
+    assert told == {cell.key: names.get(cell.person.name, cell.person.name) for cell in cells}
+    on_disk = [json.loads(path.read_text())["person"] for path in (tmp_path / "out").glob("cells/*/result.json")]
+    assert sorted(on_disk) == ["ada", "cleo", "dora", "p1"] and len(ran(tmp_path / "out")) == 4
 
 
 def test_progress_counts_cells(made, tmp_path):
@@ -247,19 +275,20 @@ SWEEP = """
 import sys, json; from pathlib import Path
 from sdaug.cells import Person
 from sdaug.compare import Choice
+from sdaug.executors import executor
 from sdaug.experiment import Experiment, expand
 from sdaug.sweep import run_sweep
 
 people = [Person(name, f"{name}.png", str(i) * 64) for i, name in enumerate(("ada", "bea", "cleo", "dora"))]
 experiment = Experiment(**json.loads(sys.argv[1]))
-run_sweep(experiment, expand(experiment, people), Path(sys.argv[2]))
+run_sweep(experiment, expand(experiment, people), Path(sys.argv[2]), executor=executor(sys.argv[3]))
 """
 
 
 def test_a_sweep_killed_in_the_middle_loses_the_cell_in_flight_at_most(made, tmp_path):
     experiment, cells = made("time.sleep(0.5)", grid={"strict": [True, False]})
     out = tmp_path / "out"
-    process = subprocess.Popen([sys.executable, "-c", SWEEP, experiment.model_dump_json(), str(out)])
+    process = subprocess.Popen([sys.executable, "-c", SWEEP, experiment.model_dump_json(), str(out), "serial"])
     until = time.monotonic() + 240
     while len(list(out.glob("cells/*/result.json"))) < 2 and time.monotonic() < until:
         time.sleep(0.05)
@@ -273,6 +302,20 @@ def test_a_sweep_killed_in_the_middle_loses_the_cell_in_flight_at_most(made, tmp
     assert {result["status"] for result in outcome.results} == {"finished"}
     assert all(path.read_bytes() == content for path, content in before.items())
     assert 8 <= len(ran(out)) <= 9, "at most the cell in flight ran twice"
+
+
+def test_workers_that_outlive_a_killed_sweep_are_waited_for_and_their_cells_not_run_again(made, tmp_path, caplog):
+    experiment, cells = made("time.sleep(1)", grid={"strict": [True, False]})
+    out = tmp_path / "out"
+    process = subprocess.Popen([sys.executable, "-c", SWEEP, experiment.model_dump_json(), str(out), "loky"])
+    until = time.monotonic() + 240
+    while len(list(out.glob("cells/*/result.json"))) < 2 and time.monotonic() < until:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    outcome = run_sweep(experiment, cells, out)
+    assert {result["status"] for result in outcome.results} == {"finished"}
+    assert "waiting for process" in caplog.text and len(ran(out)) == 8, "each cell ran once"
 
 
 # -- executors

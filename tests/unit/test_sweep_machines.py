@@ -190,6 +190,38 @@ def test_a_store_that_cannot_be_logged_to_is_named_before_anything_runs(uri, mes
         check_store(uri)
 
 
+def test_a_server_that_takes_no_calls_under_this_name_is_named_before_anything_runs(server):
+    check_store(server)
+    with pytest.raises(ValueError, match="takes no calls under this name; start it with --allowed-hosts gpu-box:5000"):
+        check_store(server, host="gpu-box:5000")
+
+
+def test_workers_let_go_at_the_end_of_what_they_have_loaded(cluster):
+    def load(task: int) -> int:
+        import sys
+
+        sys.sdaug_loaded = task
+        return task
+
+    def let_go() -> None:
+        import sys
+
+        del sys.sdaug_loaded
+
+    def loaded() -> bool:
+        import sys
+
+        return hasattr(sys, "sdaug_loaded")
+
+    from distributed import Client
+
+    assert sorted(executor("dask", scheduler=cluster)(load, [1, 2, 3, 4])) == [1, 2, 3, 4]
+    with Client(cluster) as client:
+        assert all(client.run(loaded).values())
+        sorted(executor("dask", scheduler=cluster, after=let_go)(load, [1, 2, 3, 4]))
+        assert not any(client.run(loaded).values())
+
+
 def test_a_fleet_that_cannot_take_a_task_is_named(cluster):
     with pytest.raises(NoWorkers, match=r"no worker of .* offers {'GPU': 2.0}; they offer \[{'GPU': 1}"):
         list(executor("dask", scheduler=cluster, resources={"GPU": 2.0})(abs, [1]))

@@ -129,6 +129,26 @@ def test_names_are_hidden_behind_colours_and_escapes_too():
     assert shown.anywhere("nada \\nada-lou") == "nada \\nperson 1-lou"
 
 
+def test_a_number_is_hidden_where_it_is_somebody_and_nowhere_else():
+    shown = Shown(False, ("1", "5", "48213"), (("5", "/in/5.jpg"),))
+    cell = {"schema": "sdaug.cell/5", "person": "5", "repeats": "rows[1], numpy 1.26.5", "calls": [{"person": "1"}]}
+    assert shown.anywhere(cell) == cell | {"person": "person 2", "calls": [{"person": "person 1"}]}
+    assert shown.anywhere("""{'person': '5', \\"of\\": \\"1\\", "n": 5} /in/5.jpg, badge 48213""") == (
+        """{'person': 'person 2', \\"of\\": \\"person 1\\", "n": 5} photo of person 2, badge person 3"""
+    )
+
+
+def test_an_experiment_that_was_deleted_in_mlflow_is_restored(swept, caplog):
+    from mlflow import MlflowClient
+
+    root, out, results = swept(log_images=False)
+    log_sweep(root, out, results, CHOICE)
+    client = MlflowClient(tracking_uri=tracking.store_uri(root))
+    client.delete_experiment(client.get_experiment_by_name("x").experiment_id)
+    log_sweep(root, out, results[:2], CHOICE)
+    assert client.get_experiment_by_name("x").lifecycle_stage == "active" and "x was deleted" in caplog.text
+
+
 def test_pictures_that_were_asked_for_once_are_not_logged_once_they_are_not(swept):
     """The same cells, logged with pictures before, into the same store."""
     root, out, results = swept(log_images=True)

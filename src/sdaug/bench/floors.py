@@ -15,7 +15,7 @@ from sdaug.costmodel.roofline import floor_seconds
 from sdaug.diffusion.described import networks_of
 from sdaug.types import Augmentation
 
-BOARD = Path("/proc/device-tree/model")
+BOARD = Path("/proc/device-tree")
 
 
 def call_floor_s(
@@ -80,7 +80,10 @@ def device_here(device: str, board: Path = BOARD) -> Device | None:
     where no file knows it."""
     import torch
 
-    if board.is_file():
-        told = board.read_text(encoding="utf-8").rstrip("\0")
+    if (board / "model").is_file():
+        # Boards of one model differ by their module, which only the other file names.
+        names = (board / name for name in ("model", "compatible"))
+        texts = [path.read_text(encoding="utf-8") for path in names if path.is_file()]
+        told = " ".join(" ".join(texts).split("\0")).strip()
         return find_device(told, psutil.virtual_memory().total / 1e9)
     return find_device(torch.cuda.get_device_name(device), torch.cuda.get_device_properties(device).total_memory / 1e9)

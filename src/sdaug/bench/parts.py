@@ -1,6 +1,7 @@
 """Full-size SD1.5 networks with random weights, run part by part."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from sdaug.bench.case import Case
@@ -17,9 +18,10 @@ BATCHES: dict[PartName, tuple[int, ...]] = {
 """By part; larger ones only at the smallest size."""
 
 
-def part_cases(machine: Machine, device: str, dtype: Dtype, sizes: Sequence[int]) -> Iterator[list[Case]]:
-    """Groups of cases, each on one network, which is dropped before the next one is made: 3.5 GB at most. Whoever asks
-    for the next group holds none of the last."""
+def part_cases(
+    machine: Machine, device: str, dtype: Dtype, sizes: Sequence[int]
+) -> Iterator[tuple[str, Callable[[], list[Case]]]]:
+    """By network, what makes its cases: 3.5 GB at most, as long as whoever calls the next holds none of the last."""
     groups: dict[Part, tuple[PartName, ...]] = {
         "tiny_vae": ("tiny_encode", "tiny_decode"),
         "text_encoder": ("text_encoder",),
@@ -27,16 +29,20 @@ def part_cases(machine: Machine, device: str, dtype: Dtype, sizes: Sequence[int]
         "controlnet": ("controlnet",),
         "unet": ("unet",),
     }
-    for network, parts in groups.items():
+
+    def cases(network: Part, parts: tuple[PartName, ...]) -> list[Case]:
+        give_back()
         made = _made(network, device, dtype)
-        yield [
+        return [
             _case(made, part, batch, size, machine, device, dtype)
             for part in parts
             for size in (sizes[:1] if part == "text_encoder" else sizes)
             for batch in (BATCHES[part] if size == min(sizes) else (1,))
         ]
-        del made
-        give_back()
+
+    for network, parts in groups.items():
+        yield network, partial(cases, network, parts)
+    give_back()
 
 
 def _made(network: Part, device: str, dtype: str) -> Any:

@@ -99,8 +99,8 @@ def compare(
 ) -> dict[str, Any]:
     """Full-size parts at `sizes` and the settings `asked` as whole calls, timed on `device` and compared; JSON-able.
 
-    A setting that cannot be run is among `left_out`, with the reason; a time that `machine` cannot reach is among
-    `impossible`, with its numbers, and counts nowhere. Raises ValueError for a calibration with another number of
+    A network or setting that cannot be run is among `left_out`, with the reason; a time that `machine` cannot reach is
+    among `impossible`, with its numbers, and counts nowhere. Raises ValueError for a calibration with another number of
     threads, for a GPU that is known to be another one than `machine`, and where nothing could be run.
     """
     import_s, origin = import_libraries(), provenance()
@@ -109,9 +109,11 @@ def compare(
     rows: list[Row] = []
     missing: list[LeftOut] = []
     with watch_board() as looks:
-        for cases in part_cases(machine, device, dtype, sizes) if parts else ():
-            rows += _timed(cases, device, rounds, progress)
-            del cases  # they hold the network, which is to be gone before the next is made
+        for network, make in part_cases(machine, device, dtype, sizes) if parts else ():
+            try:
+                rows += _timed(make(), device, rounds, progress)
+            except Exception as error:  # out of memory, on a small board
+                missing.append(left_out(network, error))
         for case in whole_cases(machine, asked, device):
             if isinstance(case, LeftOut):
                 missing.append(case)

@@ -53,7 +53,9 @@ def command(
 
     Who is enrolled or refused stays so; who failed is tried again. Exit status 1 if somebody was not enrolled.
     """
-    from sdaug.bulk import enrolments, run_bulk, subjects_in, to_do
+    from sdaug.alone import LOCK, Busy, alone
+    from sdaug.bulk import enrolments, forget, run_bulk, subjects_in, to_do
+    from sdaug.diffusion.components import WeightsError
     from sdaug.enrolment.bundle import Terms
     from sdaug.executors import NoWorkers
     from sdaug.packs import PackError, check_pack
@@ -67,12 +69,16 @@ def command(
         )
         check_pack(settings.pack)
         gpu = settings.backend == "diffusion" and settings.model.device.startswith("cuda")
-        where = chosen_executor(executor, jobs, scheduler, resource, gpu)
+        where = chosen_executor(executor, jobs, scheduler, resource, gpu, forget)
         tasks = enrolments(
             subjects_in(Path(folder)), settings, out_folder(out), face=chosen_face(options["which"]),
             cohort=None if cohort is None else Path(cohort), terms=terms, overwrite=overwrite,
         )  # fmt: skip
-    except (PackError, ValueError) as error:
+    except (PackError, ValueError, WeightsError) as error:
+        raise click.UsageError(str(error)) from error
+    try:
+        click.get_current_context().with_resource(alone(Path(out) / LOCK, wait=False))
+    except Busy as error:
         raise click.UsageError(str(error)) from error
     todo = to_do(tasks)
     click.echo(f"{len(tasks)} subjects, {len(todo)} to enrol", err=True)

@@ -25,8 +25,16 @@ def executor_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def chosen_executor(executor: str, jobs: int, scheduler: str | None, resource: tuple[str, ...], gpu: bool) -> Any:
-    """The executor that the options name. gpu: whether the tasks want one. Raises ValueError."""
+def chosen_executor(
+    executor: str,
+    jobs: int,
+    scheduler: str | None,
+    resource: tuple[str, ...],
+    gpu: bool,
+    after: Callable[[], None] | None = None,
+) -> Any:
+    """The executor that the options name. gpu: whether the tasks want one; after: of `executors.dask`. Raises
+    ValueError."""
     from sdaug import executors
     from sdaug.measure.environment import device_class
 
@@ -38,7 +46,7 @@ def chosen_executor(executor: str, jobs: int, scheduler: str | None, resource: t
     wanted = _resources(resource)
     if gpu and executor == "dask":
         wanted = {"GPU": 1.0} | wanted  # of a worker with several threads, too, one task at a time is on its GPU
-    return executors.executor(executor, scheduler=scheduler, jobs=jobs, resources=wanted)
+    return executors.executor(executor, scheduler=scheduler, jobs=jobs, resources=wanted, after=after)
 
 
 def _resources(given: tuple[str, ...]) -> dict[str, float]:

@@ -65,7 +65,9 @@ def settings_in(file: str) -> list[Any]:
     from sdaug.planning.settings import Asked
 
     nobody = Person("nobody", "", "")
-    cells = expand(read_experiment(file), [nobody], weights=lambda model: "", pack=lambda name: name)
+    cells = expand(
+        read_experiment(file), [nobody], weights=lambda model: "", pack=lambda name: name, code=lambda notebook: ""
+    )
     return [Asked(named(cell.varied), cell.settings) for cell in {cell.setting_key: cell for cell in cells}.values()]
 
 

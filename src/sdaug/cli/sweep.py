@@ -44,6 +44,7 @@ def command(
     **where: Any,
 ) -> None:
     """Run the experiment in FILE; what is finished is never run twice. Exit status 1 if a cell failed."""
+    from sdaug.alone import LOCK, Busy, alone
     from sdaug.executors import NoWorkers
     from sdaug.experiment import COMPARE, ExperimentError, load_experiment
     from sdaug.search import cells_left, run_search
@@ -61,6 +62,11 @@ def command(
     if retry_skipped and (dry_run or search is not None):
         raise click.UsageError(f"--retry-skipped takes results away; not with {'--dry-run' if dry_run else 'a search'}")
     cells = known if search is None else []
+    if not dry_run:
+        try:
+            click.get_current_context().with_resource(alone(folder / LOCK, wait=False))
+        except Busy as error:
+            raise click.UsageError(str(error)) from error
     if retry_skipped:
         forget_skipped(cells, folder)
     todo = unfinished(cells, folder)

@@ -36,7 +36,7 @@ LOW, HIGH = 0.70, 1.45
 """What a measured time is of a predicted one, of `figures.COVERAGE` of them: a prior from the first comparison (`sdaug
 bench predict`). Frozen before the comparison whose result, with the coverage that it had, is in experiments/results."""
 
-HIGHEST_GHZ = 6.0
+HIGHEST_GHZ = 7.0
 """Above any clock that is sold: a floor must not depend on what a virtual machine says its clock is."""
 
 Progress = Callable[[str, int, int], None]
@@ -188,13 +188,16 @@ def _least(costs: np.ndarray, seconds: np.ndarray, known: np.ndarray) -> np.ndar
 def peak_gflops(threads: int) -> dict[str, float]:
     """By dtype, what the instruction set allows `threads` cores at `HIGHEST_GHZ`: nothing can be faster.
 
-    Fused multiply-adds by two units of a core: 16 float32 numbers with AVX-512, 8 with AVX2, 4 with NEON or SSE; twice
-    as many 16-bit numbers where there are instructions for them, a tile with AMX.
+    Fused multiply-adds by two units of a core: 16 float32 numbers with AVX-512, 8 with AVX2, 4 with SSE; of an ARM core
+    by four units of 4 with NEON, or two of the 16 that SVE allows at most in what is sold. Twice as many 16-bit numbers
+    where there are instructions for them, four times as many by ARM's matrix instruction, a tile with AMX.
     """
     flags = _flags()
-    wide = 64 if "avx512f" in flags else 32 if "avx2" in flags else 16
-    half = 2048 if "amx_bf16" in flags else 2 * wide if {"avx512_bf16", "bf16"} & flags else wide
+    arm = bool({"asimd", "sve"} & flags)
+    wide = 64 if {"avx512f", "sve"} & flags else 32 if "avx2" in flags or arm else 16
+    half = 4 * wide if arm and "bf16" in flags else 2 * wide if "avx512_bf16" in flags else wide
     sixteen = 2 * wide if {"avx512_fp16", "fphp"} & flags else wide
+    half, sixteen = 2048 if "amx_bf16" in flags else half, 2048 if "amx_fp16" in flags else sixteen
     by_dtype = {"float32": wide, "bfloat16": half, "float16": sixteen}
     return {dtype: per_cycle * threads * HIGHEST_GHZ for dtype, per_cycle in by_dtype.items()}
 

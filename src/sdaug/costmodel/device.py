@@ -25,7 +25,8 @@ RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
 
 @dataclass(frozen=True)
 class Mode:
-    """A power mode: clocks as shares of the ones that the device's figures are for. source: of the three."""
+    """A power mode: clocks as shares of the ones that the device's figures are for, of the GPU times the share of its
+    units that are on. source: of the three."""
 
     gpu: float
     memory: float
@@ -107,9 +108,9 @@ def load_device(name: str) -> Device:
 
 def find_device(told: str, memory_gb: float) -> Device | None:
     """The device that calls itself `told` and has `memory_gb` within a quarter, in its first power mode; None where no
-    file knows it.
+    file knows it. told: of a board, its model and the modules that it says it is compatible with.
 
-    >>> find_device("NVIDIA Jetson AGX Orin Developer Kit", 65.9).name
+    >>> find_device("NVIDIA Jetson AGX Orin Developer Kit nvidia,p3701-0005", 65.9).name
     'orin-agx-64'
     >>> find_device("NVIDIA GeForce RTX 4080 Laptop GPU", 12.0)
     """

@@ -191,10 +191,16 @@ def _fit(budget_gb: float, settings: RunSettings, asked: Levers, pulled: Levers,
     words = [" ".join([_WORDS.get(name, name), *map(str, options.values())]) for name, options in pulled.items()]
     if batch < _batch(settings, asked):
         words.append(f"batch_size {batch}")
+    unknown = not_counted(settings, levers)
+    return Fit(budget_gb, levers, batch, peak.bytes / 1e9, peak.phase, tuple(words), unknown)
+
+
+def not_counted(settings: RunSettings, levers: Levers) -> tuple[str, ...]:
+    """What of a pipeline with `levers` takes memory, or moves it, that `counted` does not know."""
     unknown = sorted(_NOT_COUNTED & set(levers))
     unknown += ["face_id"] if settings.model.face_id else []
     unknown += ["safety_checker"] if settings.model.safety_checker == "on" else []
-    return Fit(budget_gb, levers, batch, peak.bytes / 1e9, peak.phase, tuple(words), tuple(unknown))
+    return tuple(unknown)
 
 
 def _offloaded(peak: Peak) -> Peak:

@@ -9,7 +9,7 @@ import numpy as np
 from sdaug.costmodel.call import Call
 from sdaug.costmodel.parts import Dtype
 from sdaug.costmodel.predict import Machine, Prediction, interval_json, predict
-from sdaug.diffusion.budget import counted
+from sdaug.diffusion.budget import counted, not_counted
 from sdaug.levers import LeverSkipped
 from sdaug.planning.counted import counted_stages
 from sdaug.planning.settings import Asked, Calls, calls_of
@@ -23,7 +23,8 @@ BUDGET_GB = 8.0
 class Planned:
     """A setting's predictions, or why there are none.
 
-    calls, one, five: None where `skipped` says why. allocated_gb: counted peak of PyTorch's tensors in the call of
+    calls, one, five: None where `skipped` says why. memory_not_counted: levers and networks whose memory is in none of
+    these. allocated_gb: counted peak of PyTorch's tensors in the call of
     five; one_gb: of one image. fits: within the budget. on_front: no other that fits is both faster and smaller.
     """
 
@@ -38,6 +39,7 @@ class Planned:
     fits: bool = False
     on_front: bool = False
     skipped: str | None = None
+    memory_not_counted: tuple[str, ...] = ()
 
     def report(self) -> dict[str, Any]:
         """JSON-able."""
@@ -65,6 +67,7 @@ class Planned:
                             "guided": self.calls.ran.unet_guided},
             "memory_phase": self.phase,
             "not_modelled": list(self.calls.not_modelled),
+            "memory_not_counted": list(self.memory_not_counted),
         }  # fmt: skip
 
 
@@ -101,7 +104,7 @@ def _planned(machine: Machine, asked: Asked, budget_gb: float) -> Planned:
     allocated = peak.bytes / 1e9
     return Planned(
         asked, calls, one, five, allocated, alone.bytes / 1e9, sum(peak.weights.values()) / 1e9, peak.phase,
-        fits=allocated <= budget_gb,
+        fits=allocated <= budget_gb, memory_not_counted=not_counted(asked.settings, asked.settings.levers),
     )  # fmt: skip
 
 

@@ -24,13 +24,17 @@ def recommend(planned: Sequence[Planned], budget_gb: float, target_s: float | No
 
     target_s: seconds an image. Of the settings that are predicted to keep it the one with the most arithmetic is taken:
     what a setting leaves out is what makes it fast, and a target that is kept needs no more left out. Only where every
-    part of a setting is modelled can it be recommended; one that needs a compiler or an engine built on the device only
-    where nothing else does.
+    part of a setting is modelled can it be recommended; one that needs a compiler or an engine built on the device, or
+    whose memory is not counted whole, only where nothing else does.
     """
     modelled = [one for one in planned if one.fits and one.calls is not None and not one.calls.not_modelled]
     if not modelled:
         return Recommendation(None, f"no setting that is modelled whole fits {budget_gb:g} GB")
-    ready = [one for one in modelled if one.calls is not None and one.calls.runtime not in BUILT]
+    ready = [
+        one
+        for one in modelled
+        if one.calls is not None and one.calls.runtime not in BUILT and not one.memory_not_counted
+    ]
     enough = [one for one in ready if target_s is None or _one(one) <= target_s]
     fitting = ready if enough else modelled
     if target_s is None:

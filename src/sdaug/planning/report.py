@@ -149,6 +149,7 @@ def text(report: Report) -> str:
             continue
         mark = "*" if one.on_front else ""
         rest = f"; not modelled: {', '.join(one.calls.not_modelled)}" if one.calls.not_modelled else ""
+        rest += f"; memory without {', '.join(one.memory_not_counted)}" if one.memory_not_counted else ""
         lines.append(
             f"{one.asked.name + mark:26} {_spread(one.one.seconds):>20} {_spread(one.five.seconds):>20} "
             f"{one.allocated_gb:6.2f} {'yes' if one.fits else 'no':>5}  {one.one.bound_by}{rest}"

@@ -1,11 +1,13 @@
 """The mission's targets beside what a setting is predicted to need, each with its meter."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sdaug.costmodel.device import Device
 from sdaug.costmodel.figures import Figure, Interval
 from sdaug.costmodel.predict import Machine
+from sdaug.diffusion.budget import plan_of
+from sdaug.diffusion.counted import remembered_peak
 from sdaug.planning.plan import Planned
 
 LIMITS = {"load_s": 15.0, "image_s": 2.0, "five_angles_s": 10.0, "gpu_gb": 8.0, "gpu_optimised_gb": 3.0, "host_gb": 4.0}
@@ -35,7 +37,9 @@ STORAGE_GB_S = Figure(
 """Of a computer that no data file is of."""
 
 METERS = {
-    "load_s": "weights read from storage once, and the libraries imported; compilation and engines are not in it",
+    "load_s": "libraries imported and weights read from storage once, from files of 32 bits a weight, as `sdaug models "
+    "pull` fetches them; the lower end: of 16 bits, --variant fp16. Digesting new files, compilation and engines are "
+    "not in it",
     "image_s": "networks of one image, photo encoded in it; landmarks, warp and gate are not",
     "five_angles_s": "networks of five angles, as image_s",
     "gpu_gb": "torch.cuda.max_memory_allocated: PyTorch's tensors, counted; context and libraries are reserved_gb",
@@ -81,10 +85,10 @@ def targets(planned: Planned, machine: Machine) -> dict[str, Target]:
     if planned.one is None or planned.five is None or planned.allocated_gb is None or planned.weights_gb is None:
         raise ValueError(f"{planned.asked.name} has no prediction: {planned.skipped}")
     allocated = Interval(planned.allocated_gb, planned.allocated_gb, planned.allocated_gb)
-    held = planned.weights_gb
-    host = Interval(*(held + HOST_GB.at(bound) for bound in ("value", "low", "high")))
+    weights = weights_read(planned)
+    host = Interval(*(weights.held_gb + HOST_GB.at(bound) for bound in ("value", "low", "high")))
     needs = {
-        "load_s": _load(held, machine),
+        "load_s": _load(weights, machine),
         "image_s": planned.one.seconds,
         "five_angles_s": planned.five.seconds,
         "gpu_gb": allocated,
@@ -104,10 +108,33 @@ def process_total(planned: Planned, machine: Machine) -> Interval:
     return Interval(*(tensors + sum(one.at(bound) for one in beside) for bound in ("value", "low", "high")))
 
 
-def _load(weights_gb: float, machine: Machine) -> Interval:
+@dataclass(frozen=True)
+class WeightsRead:
+    """GB of UNet, ControlNet and the standard VAE, which is read even where the tiny one stands in.
+
+    whole_gb, half_gb: of their files in 32 and in 16 bits a weight; held_gb: in the format that is computed in, before
+    any is stored in 8 bits."""
+
+    whole_gb: float
+    half_gb: float
+    held_gb: float
+
+
+def weights_read(planned: Planned) -> WeightsRead:
+    """Of a setting that is planned."""
+    memory = plan_of(planned.asked.settings, planned.asked.settings.levers, 1)
+    plain = replace(memory, vae="standard", fp8_storage=False, int8_linear=False)
+    whole, half, held = (
+        sum(remembered_peak(replace(plain, dtype=dtype)).weights.values()) / 1e9
+        for dtype in ("float32", "float16", memory.dtype)
+    )
+    return WeightsRead(whole, half, held)
+
+
+def _load(weights: WeightsRead, machine: Machine) -> Interval:
     storage = machine.storage_gb_s if isinstance(machine, Device) else STORAGE_GB_S
     return Interval(
-        IMPORTS_S.value + weights_gb / storage.value,
-        IMPORTS_S.low + weights_gb / storage.high,
-        IMPORTS_S.high + weights_gb / storage.low,
+        IMPORTS_S.value + weights.whole_gb / storage.value,
+        IMPORTS_S.low + weights.half_gb / storage.high,
+        IMPORTS_S.high + weights.whole_gb / storage.low,
     )

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -41,6 +42,9 @@ CHAMPION = "champion"
 
 TAG_LENGTH = 8000
 """Characters of a tag that MLflow keeps; it cuts off the rest."""
+
+MANY = 50_000
+"""More runs than a search of MLflow's gives otherwise, and the most that it gives."""
 
 ANSWER_S = 30.0
 """How long a server may take to say that it is there."""
@@ -151,10 +155,12 @@ def log_sweep(
     parent = open_parent(root, name, [result["key"] for result in results], shown, uri)
     varied = {setting["key"]: setting["varied"] for setting in index["settings"]}
     loads = {cell["setting"]: cell["load"] for cell in index["cells"]}
+    logged = client.search_runs([experiment_id], f"tags.`{PARENT_TAG}` = '{parent.run}'", max_results=MANY)
+    known = {run.data.tags.get(SETTING_TAG): run for run in logged}
     children = {}
     for key, cells in by_setting(results).items():
         setting = Setting(key, varied[key], tuple(cell["key"] for cell in cells), loads[key])
-        children[key] = log_setting(parent, setting, out)
+        children[key] = log_setting(parent, setting, out, known)
     for tag, value in {"sdaug.chosen": choice.key or "none", "sdaug.chosen_why": choice.why, SWEEP_TAG: digest}.items():
         client.set_tag(parent.run, tag, value)
     client.log_dict(parent.run, shown.anywhere(shown.hidden(index)), "sweep.json")
@@ -164,27 +170,29 @@ def log_sweep(
     return parent.run
 
 
-def log_setting(parent: Parent, setting: Setting, out: Path) -> str:
+def log_setting(parent: Parent, setting: Setting, out: Path, known: Mapping[Any, Any] | None = None) -> str:
     """The id of the one child run of a setting, which says what the results in `out` say; it is written if it does not
-    yet. Every cell of it must have a result."""
+    yet. Every cell of it must have a result. known: the parent's runs by setting, None to look for this one."""
     client = _client(None, parent.uri)
     cells = [json.loads((out / "cells" / key / "result.json").read_text(encoding="utf-8")) for key in setting.cells]
     shown = parent.shown.and_names(*(str(cell["person"]) for cell in cells))
     digest = _digest(cells)
-    of = f"tags.`{PARENT_TAG}` = '{parent.run}' and tags.`{SETTING_TAG}` = '{setting.key}'"
-    found = client.search_runs([parent.experiment_id], of)
-    if found and found[0].info.status != "KILLED" and found[0].data.tags.get(SWEEP_TAG) == digest:
-        return found[0].info.run_id
+    if known is None:
+        of = f"tags.`{PARENT_TAG}` = '{parent.run}' and tags.`{SETTING_TAG}` = '{setting.key}'"
+        found = next(iter(client.search_runs([parent.experiment_id], of)), None)
+    else:
+        found = known.get(setting.key)
+    if found and found.info.status != "KILLED" and found.data.tags.get(SWEEP_TAG) == digest:
+        return found.info.run_id
     if found:  # somebody was killed while writing it, or what had failed was run again
-        run = found[0].info.run_id
+        run = found.info.run_id
         client.set_terminated(run, "KILLED")
     else:
         tags = {PARENT_TAG: parent.run, SETTING_TAG: setting.key} | parent.git
         run = _born(client, parent.experiment_id, named(setting.varied), tags)
-    _log_figures(client, run, cells, shown)
     notebooks = sorted((out / "notebooks").glob(f"{setting.load}*.ipynb"))
     _log_files(client, run, cells, notebooks, out, shown)
-    client.set_tag(run, SWEEP_TAG, digest)
+    _log_figures(client, run, cells, shown, digest)
     client.set_terminated(run, "FINISHED" if _whole(cells) else "FAILED")
     return run
 
@@ -253,7 +261,7 @@ def _digest(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _log_figures(client: Any, run: str, cells: Sequence[Mapping[str, Any]], shown: Shown) -> None:
+def _log_figures(client: Any, run: str, cells: Sequence[Mapping[str, Any]], shown: Shown, digest: str) -> None:
     from mlflow.entities import Metric, Param, RunTag
 
     finished = [cell for cell in cells if cell["status"] == "finished"]
@@ -264,11 +272,11 @@ def _log_figures(client: Any, run: str, cells: Sequence[Mapping[str, Any]], show
     now = int(time.time() * 1000)
     figures = setting_metrics(cells)
     numbers = [Metric(name, value, now, 0) for name, value in figures.items() if value is not None]
-    client.log_batch(run, metrics=numbers, params=params, tags=[RunTag(*tag) for tag in tags.items()])
     client.log_dict(run, _split(shown.anywhere([row for cell in cells for row in cell_rows(cell)])), TABLE)
-    client.set_tag(run, "mlflow.loggedArtifacts", json.dumps([{"path": TABLE, "type": "table"}]))
     client.log_dict(run, settings, "settings.json")
     client.log_dict(run, shown.anywhere(list(cells)), "results.json")
+    tags |= {"mlflow.loggedArtifacts": json.dumps([{"path": TABLE, "type": "table"}]), SWEEP_TAG: digest}
+    client.log_batch(run, metrics=numbers, params=params, tags=[RunTag(*tag) for tag in tags.items()])
 
 
 def _whole(cells: Sequence[Mapping[str, Any]]) -> bool:
@@ -286,21 +294,27 @@ def _log_files(
     """
     keys = {cell["key"] for cell in cells}
     for path in notebooks:
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            log.warning("%s is not logged: it is cut off, its kernel was killed while it was written", path)
-            continue
-        calls = content.get("metadata", {}).get("papermill", {}).get("parameters", {}).get("calls", [])
-        if calls and not keys & {call["key"] for call in calls}:
-            continue
-        of_then = shown.and_calls(calls)
-        content = content if shown.everything else without_pictures(content)
-        client.log_text(run, json.dumps(of_then.anywhere(content)), f"notebooks/{path.name}")
+        executed, text = _executed(path, path.stat().st_mtime_ns, shown)
+        if text and (keys & executed or not executed):
+            client.log_text(run, text, f"notebooks/{path.name}")
     for cell in cells if shown.everything else ():
         sheet = out / "cells" / cell["key"] / "contact.png"
         if sheet.is_file():
             client.log_artifact(run, str(sheet), f"contact/{cell['key']}")
+
+
+@lru_cache(maxsize=8)
+def _executed(path: Path, mtime_ns: int, shown: Shown) -> tuple[frozenset[str], str]:
+    """The keys of the calls that a notebook was executed for, and its text as it may be shown, "" where it is cut off:
+    kept, for every setting of a kernel has the same one."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        log.warning("%s is not logged: it is cut off, its kernel was killed while it was written", path)
+        return frozenset(), ""
+    calls = content.get("metadata", {}).get("papermill", {}).get("parameters", {}).get("calls", [])
+    bare = content if shown.everything else without_pictures(content)
+    return frozenset(call["key"] for call in calls), json.dumps(shown.and_calls(calls).anywhere(bare))
 
 
 def _facts(finished: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -393,7 +407,7 @@ def read_runs(root: Path, name: str, uri: str | None = None) -> list[dict[str, A
             "params": dict(run.data.params),
             "metrics": dict(run.data.metrics),
         }
-        for run in client.search_runs([experiment.experiment_id], max_results=50000)
+        for run in client.search_runs([experiment.experiment_id], max_results=MANY)
     ]
 
 

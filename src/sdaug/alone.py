@@ -35,7 +35,7 @@ def alone(path: Path, *, wait: bool) -> Iterator[None]:
             log.warning("waiting for %s, which is still at work on %s", holder, path.name)
             fcntl.flock(handle, fcntl.LOCK_EX)
         except OSError as error:
-            if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):
+            if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
                 raise
             log.warning("%s lies where files cannot be locked: start nothing else that writes there", path)
         os.ftruncate(handle, 0)

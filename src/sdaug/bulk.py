@@ -242,6 +242,15 @@ def _others(settings: str, cohort: str) -> Cohort:
     return read_cohort(Path(cohort), _augmentor(settings).pack)
 
 
+def let_go() -> None:
+    """`forget`, unless somebody is just being enrolled here: another command's then, which will want it."""
+    if _ONE_AT_A_TIME.acquire(blocking=False):
+        try:
+            forget()
+        finally:
+            _ONE_AT_A_TIME.release()
+
+
 def forget() -> None:
     """Closes what this process has loaded."""
     _others.cache_clear()

@@ -124,7 +124,7 @@ def dask(
                 yield future.result()
             hand_out()
         if after is not None:
-            client.run(after)
+            client.run(after, on_error="ignore")  # a worker that is just starting anew has nothing loaded
     if lost:
         raise WorkersLost(lost)
 

@@ -275,6 +275,8 @@ def _notebook(notebook: str, digest: Callable[[str], str], faults: list[str]) ->
         return digest(notebook)
     except FileNotFoundError:
         faults.append(f"notebook {notebook!r} does not exist")
+    except OSError as error:
+        faults.append(f"notebook {notebook!r} cannot be read: {error.strerror}")
     except (ValueError, KeyError, TypeError) as error:
         faults.append(f"notebook {notebook!r} is no notebook: {type(error).__name__}: {error}")
     return ""

@@ -52,9 +52,9 @@ def run_kernel(task: Kernel) -> Kernel:
     """
     with alone(Path(task.executed).with_suffix(LOCK), wait=True):
         _run_calls(task)
-    if task.parent is not None:
-        for setting in task.settings_of:
-            log_setting_early(task.parent, setting, Path(task.out).parent)
+        if task.parent is not None:
+            for setting in task.settings_of:
+                log_setting_early(task.parent, setting, Path(task.out).parent)
     return task
 
 

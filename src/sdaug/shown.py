@@ -72,7 +72,7 @@ class Shown:
 
     def anywhere(self, content: Any) -> Any:
         """JSON-able content, as an executed notebook's, without any name, path or file name of a photo that stands in a
-        text as a word of its own; a number of up to three digits only in quotes, or where it is called a person.
+        text as a word of its own; a number of up to three digits only in quotes, in a table's cell, or called a person.
 
         >>> Shown(False, ("ada", "bea")).anywhere({"source": "turn('bea') # in Canada"})
         {'source': "turn('person 2') # in Canada"}
@@ -119,7 +119,7 @@ class Shown:
     def _telling(self) -> re.Pattern[str] | None:
         # In one go, the longest first: neither is a name found within another, nor within what stands for one.
         texts = sorted(filter(None, self._instead), key=len, reverse=True)
-        quoted = r"(?<=[\"']){}(?=\\?[\"'])"
+        quoted = r"(?:(?<=[\"']){0}(?=\\?[\"'])|(?<=<td>){0}(?=</td>))"
         found = "|".join(quoted.format(text) if _SHORT_NUMBER.fullmatch(text) else re.escape(text) for text in texts)
         # After an escaped newline or tabulator too, whose letter is no part of a word.
         return re.compile(rf"(?:(?<!\w)|(?<=\\[nrt]))(?:{found})(?!\w)") if found else None

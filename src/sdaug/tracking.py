@@ -18,7 +18,7 @@ from urllib.request import Request, urlopen
 
 from sdaug.cells import named
 from sdaug.compare import Choice, by_setting, cell_rows, setting_metrics
-from sdaug.measure.source import code_version
+from sdaug.measure.source import code_version, judging_version
 from sdaug.shown import Shown, without_pictures
 
 PARENT_TAG = "mlflow.parentRunId"
@@ -145,7 +145,13 @@ def log_sweep(
     index = json.loads((out / "sweep.json").read_text(encoding="utf-8"))
     name = index["experiment"]["experiment"]
     experiment_id = _experiment_id(client, root, uri, name)
-    judged = index["baseline"], index["experiment"].get("budget_gb"), index["experiment"]["log_images"], choice.key
+    judged = (
+        judging_version(),
+        index["baseline"],
+        index["experiment"].get("budget_gb"),
+        index["experiment"]["log_images"],
+        choice.key,
+    )
     digest = _digest([list(results), judged])
     for run in client.search_runs(
         [experiment_id], f"tags.`{SWEEP_TAG}` = '{digest}' and attributes.status = 'FINISHED'"
@@ -176,7 +182,7 @@ def log_setting(parent: Parent, setting: Setting, out: Path, known: Mapping[Any,
     client = _client(None, parent.uri)
     cells = [json.loads((out / "cells" / key / "result.json").read_text(encoding="utf-8")) for key in setting.cells]
     shown = parent.shown.and_names(*(str(cell["person"]) for cell in cells))
-    digest = _digest(cells)
+    digest = _digest([cells, judging_version()])
     if known is None:
         of = f"tags.`{PARENT_TAG}` = '{parent.run}' and tags.`{SETTING_TAG}` = '{setting.key}'"
         found = next(iter(client.search_runs([parent.experiment_id], of)), None)
@@ -241,8 +247,10 @@ def _make_store(path: Path) -> None:
 def _experiment_id(client: Any, root: Path, uri: str | None, name: str) -> str:
     found = client.get_experiment_by_name(name)
     if found is not None and found.lifecycle_stage == "deleted":
-        log.warning("the experiment %s was deleted in MLflow; it is restored, since its name cannot be used anew", name)
+        log.warning("the experiment %s was deleted in MLflow; its name is restored, since it cannot be used anew", name)
         client.restore_experiment(found.experiment_id)
+        for run in client.search_runs([found.experiment_id], max_results=MANY):
+            client.delete_run(run.info.run_id)  # they come back with it, and were not wanted
     if found is not None:
         return found.experiment_id
     # A server keeps artefacts where it was told to.

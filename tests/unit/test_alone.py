@@ -40,7 +40,7 @@ def test_another_process_is_refused_by_number_until_the_first_is_killed(tmp_path
 
 
 def test_another_process_can_be_waited_for(tmp_path, caplog):
-    first = holder(tmp_path / "one.lock", 1)
+    first = holder(tmp_path / "one.lock", 2)
     with alone(tmp_path / "one.lock", wait=True):
         assert first.wait(10) == 0
     assert f"waiting for process {first.pid} on" in caplog.text and "at work on one.lock" in caplog.text

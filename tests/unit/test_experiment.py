@@ -178,6 +178,7 @@ def test_another_notebooks_code_is_another_cell_and_what_stands_around_it_is_not
     assert key(["run()\n", "stop()"], "one") == key("run()\nstop()", "two") != key("run()", "one")
     (tmp_path / "own.ipynb").write_text("{")
     assert "is no notebook: JSONDecodeError" in faults(notebook=str(tmp_path / "own.ipynb"))
+    assert "cannot be read: Is a directory" in faults(notebook=str(tmp_path))
 
 
 def test_keys_do_not_depend_on_key_order_or_process():

@@ -18,7 +18,7 @@ from sdaug.costmodel.predict import predict
 from sdaug.costmodel.roofline import bound_by, floor_seconds, roof_seconds, seconds
 from sdaug.costmodel.work import KINDS, Op, Work
 
-JETSONS = ("orin-agx-64", "orin-agx-32", "orin-nx-16", "orin-nano-8")
+JETSONS = ("orin-agx-64", "orin-agx-32", "orin-agx-kit-32", "orin-nx-16", "orin-nano-8")
 
 
 def figure(value, low=None, high=None):

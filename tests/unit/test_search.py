@@ -300,11 +300,15 @@ def test_a_search_on_a_gpu_wants_one(sdaug, file, monkeypatch, device):
 
 
 def test_an_extension_that_is_killed_leaves_what_was_judged_to_be_read(sdaug, file, tmp_path, monkeypatch):
-    def killed(*_, **__):
-        raise KeyboardInterrupt
+    out = tmp_path / "build/x"
+
+    def killed_in_the_second(*given, **named):
+        if len(ran(out)) == 3:
+            raise KeyboardInterrupt
+        run_cells(*given, **named)
 
     assert sdaug("sweep", file(trials=2)).code == 0
-    before = (tmp_path / "build/x/sweep.json").read_bytes()
-    monkeypatch.setattr("sdaug.search.run_cells", killed)
-    assert sdaug("sweep", file(trials=3)).code == 1
-    assert (tmp_path / "build/x/sweep.json").read_bytes() == before
+    before = (out / "sweep.json").read_bytes()
+    monkeypatch.setattr("sdaug.search.run_cells", killed_in_the_second)
+    assert sdaug("sweep", file(trials=4)).code == 1 and len(ran(out)) == 3
+    assert (out / "sweep.json").read_bytes() == before

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -305,15 +306,29 @@ def test_a_sweep_killed_in_the_middle_loses_the_cell_in_flight_at_most(made, tmp
 
 
 def test_workers_that_outlive_a_killed_sweep_are_waited_for_and_their_cells_not_run_again(made, tmp_path, caplog):
-    experiment, cells = made("time.sleep(1)", grid={"strict": [True, False]})
+    held = """
+while len(list(pathlib.Path(out).glob("*/result.json"))) >= 2 and not (pathlib.Path(out).parent / "go").exists():
+    time.sleep(0.05)
+"""
+    experiment, cells = made(held, grid={"strict": [True, False]})
     out = tmp_path / "out"
+
+    def lets_go() -> None:
+        until = time.monotonic() + 60
+        while "waiting for process" not in caplog.text and time.monotonic() < until:
+            time.sleep(0.05)
+        (out / "go").touch()
+
     process = subprocess.Popen([sys.executable, "-c", SWEEP, experiment.model_dump_json(), str(out), "loky"])
     until = time.monotonic() + 240
     while len(list(out.glob("cells/*/result.json"))) < 2 and time.monotonic() < until:
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
+    letting = threading.Thread(target=lets_go)
+    letting.start()
     outcome = run_sweep(experiment, cells, out)
+    letting.join()
     assert {result["status"] for result in outcome.results} == {"finished"}
     assert "waiting for process" in caplog.text and len(ran(out)) == 8, "each cell ran once"
 

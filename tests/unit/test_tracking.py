@@ -132,13 +132,23 @@ def test_names_are_hidden_behind_colours_and_escapes_too():
 def test_a_number_is_hidden_where_it_is_somebody_and_nowhere_else():
     shown = Shown(False, ("1", "5", "48213"), (("5", "/in/5.jpg"),))
     cell = {"schema": "sdaug.cell/5", "person": "5", "repeats": "rows[1], numpy 1.26.5", "calls": [{"person": "1"}]}
+    assert shown.anywhere("<tr><th>5</th><td>5</td><td>1.5</td>") == "<tr><th>5</th><td>person 2</td><td>1.5</td>"
     assert shown.anywhere(cell) == cell | {"person": "person 2", "calls": [{"person": "person 1"}]}
     assert shown.anywhere("""{'person': '5', \\"of\\": \\"1\\", "n": 5} /in/5.jpg, badge 48213""") == (
         """{'person': 'person 2', \\"of\\": \\"person 1\\", "n": 5} photo of person 2, badge person 3"""
     )
 
 
-def test_an_experiment_that_was_deleted_in_mlflow_is_restored(swept, caplog):
+def test_code_that_judges_otherwise_is_logged(swept, monkeypatch):
+    root, out, results = swept(log_images=False)
+    log_sweep(root, out, results, CHOICE)
+    monkeypatch.setattr(tracking, "judging_version", lambda: "another")
+    log_sweep(root, out, results, Choice("fast", "another reason"))
+    whys = [run["tags"].get("sdaug.chosen_why") for run in read_runs(root, "x")]
+    assert "another reason" in whys
+
+
+def test_the_name_of_an_experiment_that_was_deleted_in_mlflow_is_restored(swept, caplog):
     from mlflow import MlflowClient
 
     root, out, results = swept(log_images=False)
@@ -147,6 +157,7 @@ def test_an_experiment_that_was_deleted_in_mlflow_is_restored(swept, caplog):
     client.delete_experiment(client.get_experiment_by_name("x").experiment_id)
     log_sweep(root, out, results[:2], CHOICE)
     assert client.get_experiment_by_name("x").lifecycle_stage == "active" and "x was deleted" in caplog.text
+    assert len(read_runs(root, "x")) == 2, "the three that were deleted with it stay so"
 
 
 def test_pictures_that_were_asked_for_once_are_not_logged_once_they_are_not(swept):

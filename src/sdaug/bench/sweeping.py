@@ -62,7 +62,7 @@ def bench_sweep(cells: int = 200, kernels: int = 2) -> dict[str, Any]:
     facts: dict[str, Any] = {"schema": "sdaug.bench.sweep/4"} | provenance()
     facts |= {"cells": cells, "kernels": kernels, "work_s": WORK_S, "validated": VALIDATED}
     with TemporaryDirectory(prefix="sdaug-") as folder:
-        facts["validating_s"] = _timed(lambda: expand(_diffusion(), [_NOBODY]))
+        facts["validating_s"] = _timed(lambda: expand(_diffusion(), [_NOBODY], code=lambda notebook: ""))
         few, many = (_experiment(Path(folder), count, kernels) for count in (kernels, cells))
         starting = _timed(lambda: run_sweep(few[0], expand(*few), Path(folder) / "few"))
         made = expand(*many)

@@ -54,7 +54,7 @@ def command(
     Who is enrolled or refused stays so; who failed is tried again. Exit status 1 if somebody was not enrolled.
     """
     from sdaug.alone import LOCK, Busy, alone
-    from sdaug.bulk import enrolments, forget, run_bulk, subjects_in, to_do
+    from sdaug.bulk import enrolments, let_go, run_bulk, subjects_in, to_do
     from sdaug.diffusion.components import WeightsError
     from sdaug.enrolment.bundle import Terms
     from sdaug.executors import NoWorkers
@@ -69,7 +69,7 @@ def command(
         )
         check_pack(settings.pack)
         gpu = settings.backend == "diffusion" and settings.model.device.startswith("cuda")
-        where = chosen_executor(executor, jobs, scheduler, resource, gpu, forget)
+        where = chosen_executor(executor, jobs, scheduler, resource, gpu, let_go)
         tasks = enrolments(
             subjects_in(Path(folder)), settings, out_folder(out), face=chosen_face(options["which"]),
             cohort=None if cohort is None else Path(cohort), terms=terms, overwrite=overwrite,

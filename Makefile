@@ -88,7 +88,7 @@ jetson: $(JETSON_STAMP)
 	mkdir -p $(JETSON_OUT)
 	rm -f $(addprefix $(JETSON_OUT)/,chosen.json predicted.json)
 	$(SDAUG) doctor --require gpu --require weights
-	$(SDAUG) plan experiments/jetson.yaml --device $(JETSON)
+	$(SDAUG) plan experiments/jetson.yaml --device $(JETSON) --here
 	$(SDAUG) plan experiments/jetson.yaml --device $(JETSON) --json > $(JETSON_OUT)/plan.json
 	$(SDAUG) sweep experiments/jetson.yaml --out $(JETSON_OUT); echo $$? > $(JETSON_OUT)/swept; test $$(cat $(JETSON_OUT)/swept) -le 1 -a -e $(JETSON_OUT)/chosen.json
 	$(SDAUG) bench predict experiments/jetson.yaml --device $(JETSON) --save $(JETSON_OUT)/predicted.json; echo $$? > $(JETSON_OUT)/compared; test -e $(JETSON_OUT)/predicted.json

@@ -271,7 +271,7 @@ def test_an_impossible_time_is_told_with_its_numbers_and_the_others_are_kept(pro
     assert alone.code == 1 and json.loads(alone.out)["summary"] == {}
 
 
-def test_predictions_of_another_gpu_are_refused(processor, monkeypatch):
+def test_predictions_of_another_gpu_are_refused(processor, sdaug, monkeypatch):
     orin = load_device("orin-agx-64:30W")
     comparing.check_here(processor, "cpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -284,6 +284,8 @@ def test_predictions_of_another_gpu_are_refused(processor, monkeypatch):
     monkeypatch.setattr(comparing, "device_here", lambda device: load_device("orin-nx-16"))
     with pytest.raises(ValueError, match="the GPU here is orin-nx-16 .*; predictions of orin-agx-64 were asked for"):
         comparing.check_here(orin, "cuda")
+    planned = sdaug("plan", "--device", "orin-agx-64", "--here")
+    assert planned.code == 2 and "the GPU here is orin-nx-16" in planned.err
 
 
 def test_a_setting_that_fails_is_left_out_with_its_reason_and_the_others_are_kept(processor, monkeypatch):

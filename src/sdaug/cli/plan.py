@@ -17,6 +17,7 @@ from tqdm import tqdm
 @click.option("--target-s", type=click.FloatRange(0, min_open=True), default=None,
               help="Seconds an image: recommends what keeps it and gives up least.")  # fmt: skip
 @click.option("--calibrate", is_flag=True, help="With --device cpu: time its operators first, two minutes.")
+@click.option("--here", is_flag=True, help="Refuse where the GPU here is known to be another one.")
 @click.option("--json", "as_json", is_flag=True, help="Print every figure as JSON.")
 def command(
     file: str | None,
@@ -24,6 +25,7 @@ def command(
     budget_gb: float | None,
     target_s: float | None,
     calibrate: bool,
+    here: bool,
     as_json: bool,
 ) -> None:
     """Predict time and memory of every setting in FILE, an experiment, on a machine that need not be here.
@@ -31,6 +33,7 @@ def command(
     Without FILE: the mission's configurations, the recipes, and few-step settings. Nothing is run and no weights are
     read: arithmetic and traffic are counted. Exit status 1 where no setting fits the budget.
     """
+    from sdaug.bench.predicted import check_here
     from sdaug.planning.machine import default_budget_gb, half_format, machine_named
     from sdaug.planning.plan import plan
     from sdaug.planning.report import make_report, text
@@ -40,6 +43,8 @@ def command(
         if calibrate:
             _calibrate(device)
         machine = machine_named(device)
+        if here:
+            check_here(machine, "cuda")
         half = half_format(machine)
         asked = standard_settings(half) if file is None else settings_in(file)
     except ValueError as error:  # ExperimentError is one

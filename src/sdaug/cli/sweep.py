@@ -44,7 +44,6 @@ def command(
     **where: Any,
 ) -> None:
     """Run the experiment in FILE; what is finished is never run twice. Exit status 1 if a cell failed."""
-    from sdaug.alone import LOCK, Busy, alone
     from sdaug.executors import NoWorkers
     from sdaug.experiment import COMPARE, ExperimentError, load_experiment
     from sdaug.search import cells_left, run_search
@@ -62,12 +61,8 @@ def command(
     if retry_skipped and (dry_run or search is not None):
         raise click.UsageError(f"--retry-skipped takes results away; not with {'--dry-run' if dry_run else 'a search'}")
     cells = known if search is None else []
-    if not dry_run:
-        try:
-            click.get_current_context().with_resource(alone(folder / LOCK, wait=False))
-        except Busy as error:
-            raise click.UsageError(str(error)) from error
     if retry_skipped:
+        _hold(folder)
         forget_skipped(cells, folder)
     todo = unfinished(cells, folder)
     if search is None:
@@ -94,6 +89,8 @@ def command(
         raise click.UsageError(str(error)) from error
     if to_run and not Path(COMPARE).is_file():
         raise click.UsageError(f"{COMPARE!r}, which compares what is made, does not exist in {Path.cwd()}")
+    if not retry_skipped:
+        _hold(folder)
     parent = log_early(experiment, cells, folder, Path.cwd(), tracking_uri)
     try:
         total, what = (len(todo), "cell") if search is None else (search.trials, "trial")
@@ -124,6 +121,16 @@ def command(
             click.echo(f"{result['status']}: {what}: {result['error']}", err=True)
     if outcome.failed:
         raise click.exceptions.Exit(1)
+
+
+def _hold(folder: Path) -> None:
+    """Until the command ends; nothing is made where it is refused before."""
+    from sdaug.alone import LOCK, Busy, alone
+
+    try:
+        click.get_current_context().with_resource(alone(folder / LOCK, wait=False))
+    except Busy as error:
+        raise click.UsageError(str(error)) from error
 
 
 def _dry_run(cells: Any, todo: Any, repeats: int, device: str | None, as_json: bool) -> None:

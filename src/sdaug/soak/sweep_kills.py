@@ -10,21 +10,26 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import nbformat
 import psutil
 import yaml
 
+from sdaug.executors import executor
 from sdaug.experiment import COMPARE, load_experiment
 from sdaug.sweep import finish, run_sweep
 from sdaug.tracking import PARENT_TAG, SETTING_TAG, read_runs
 
-Victim = Literal["everything", "coordinator"]
-"""What a kill hits: all processes of the sweep, as when a machine goes down, or all but its kernels, which notice a
-second later that nobody is there and are still at work when the sweep is started again."""
+Victim = Literal["everything", "all but kernels", "coordinator"]
+"""What a kill hits: all processes of the sweep, as when a machine goes down; all but its kernels, which notice a second
+later that nobody is there; or the first process alone, whose workers, where it has any, go on with what they are at.
+What was not hit is still at work when the sweep is started again."""
+
+VICTIMS: tuple[Victim, ...] = get_args(Victim)
 
 EXPERIMENT: dict[str, Any] = {
     "experiment": "killed",
@@ -85,12 +90,19 @@ def sweep_kills(kills: int = 20, seed: int = 0) -> dict[str, Any]:
             wrong["undisturbed"] = problems
         while len(moments) < kills:
             folder = _fresh(Path(place) / str(len(moments)))
-            moment, victim = chance.uniform(0, seconds), chance.choice(("everything", "coordinator"))
-            killed = _kill_at(folder, moment, victim)
+            moment, victim, where = (
+                chance.uniform(0, seconds),
+                chance.choice(VICTIMS),
+                chance.choice(("serial", "loky")),
+            )
+            sweep = _start(folder, where)
+            killed = _kill_at(sweep, moment, victim)
             if killed:
                 moments.append(round(moment, 2))
-                if problems := _finish(folder) or differences(wanted, _results(folder)) + run_problems(folder):
-                    wrong[f"{victim} at {moment:.2f} s, {killed} processes"] = problems
+                if problems := _finish(folder, where) or differences(wanted, _results(folder)) + run_problems(folder):
+                    wrong[f"{where}, {victim} at {moment:.2f} s, {killed} processes"] = problems
+                with suppress(ProcessLookupError):
+                    os.killpg(sweep.pid, signal.SIGKILL)  # workers that are at their ease
             else:  # it had ended by itself: the machine has grown faster, and nothing was killed
                 seconds = moment
             shutil.rmtree(folder)
@@ -151,25 +163,27 @@ def _write_notebook(path: Path, parameters: str, work: str) -> None:
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), path)
 
 
-def _start(folder: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "sdaug.soak.sweep_kills"]
+def _start(folder: Path, where: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "sdaug.soak.sweep_kills", where]
     with open(folder / "log.txt", "ab") as log:
         return subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
 
 
-def _finish(folder: Path) -> list[str]:
+def _finish(folder: Path, where: str = "serial") -> list[str]:
     """Runs the sweep to its end; the end of its log where it failed."""
-    return [(folder / "log.txt").read_text(encoding="utf-8")[-2000:]] if _start(folder).wait() else []
+    return [(folder / "log.txt").read_text(encoding="utf-8")[-2000:]] if _start(folder, where).wait() else []
 
 
-def _kill_at(folder: Path, seconds: float, victim: Victim) -> int:
-    """Starts a sweep and kills it; how many processes were killed, 0 where it had ended by itself."""
-    process = _start(folder)
+def _kill_at(process: subprocess.Popen[bytes], seconds: float, victim: Victim) -> int:
+    """How many processes of a sweep were killed, 0 where it had ended by itself."""
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:
         tree = psutil.Process(process.pid).children(recursive=True) if victim == "everything" else []
-        os.killpg(process.pid, signal.SIGKILL)
+        if victim == "coordinator":
+            process.kill()
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
         for one in tree:
             try:
                 one.kill()
@@ -195,12 +209,12 @@ def _results(folder: Path) -> dict[str, Any]:
     return found
 
 
-def _sweep() -> None:
-    """What `sdaug sweep` does, in the folder that this is started in."""
+def _sweep(where: str) -> None:
+    """What `sdaug sweep` does, in the folder that this is started in. where: of `executors.executor`."""
     experiment, cells = load_experiment("experiment.yaml")
     out = Path.cwd() / "out"
-    finish(experiment, run_sweep(experiment, cells, out), out, Path.cwd())
+    finish(experiment, run_sweep(experiment, cells, out, executor=executor(where)), out, Path.cwd())
 
 
 if __name__ == "__main__":
-    _sweep()
+    _sweep(sys.argv[1])

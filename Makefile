@@ -71,7 +71,7 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/requirements_genai.py --check
 
-# The long proofs, of which `make test` runs a small version each; about three quarters of an hour.
+# The long proofs, of which `make test` runs a small version each; about an hour and a quarter.
 soak: $(STAMP)
 	$(BIN)/python -m sdaug.soak --out experiments/results/soak.json
 

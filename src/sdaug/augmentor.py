@@ -12,7 +12,7 @@ import numpy as np
 from sdaug import plugins
 from sdaug.choice import choose_face
 from sdaug.cohort import Cohort, without_subject
-from sdaug.config import Config, GenerationSettings, ModelSettings, RunSettings
+from sdaug.config import Config, GenerationSettings, ModelSettings, RunSettings, default_precision
 from sdaug.face.photo import photo_from_array
 from sdaug.gate import Gate, load_measures, open_gate, overall
 from sdaug.ladder import climb_down
@@ -63,8 +63,7 @@ class GenerativeAugmentor:
         levers = dict(chosen.levers)
         self._precision_is_ours = use_fp16 is not None or "precision" not in levers
         if self._precision_is_ours:
-            half = (True if use_fp16 is None else use_fp16) and model.device.startswith("cuda")
-            levers["precision"] = {"dtype": "float16" if half else "float32"}
+            levers["precision"] = default_precision(model.device, use_fp16 is not False)
         self.settings = _checked(chosen.model_copy(update={"model": model, "levers": levers}))
         self._pack: FacePack | None = None
         self._loaded: Obtained | None = None

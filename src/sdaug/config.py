@@ -30,6 +30,15 @@ ControlKind = Literal["mediapipe_face", "openpose"]
 SchedulerName = Literal["ddim", "ddim_trailing", "euler", "dpmsolver++", "lcm", "tcd"]
 
 
+def default_precision(device: str, half: bool = True) -> dict[str, str]:
+    """The options of the lever `precision` where nobody names them. device: a torch device's; half: 16 bits on a GPU.
+
+    >>> default_precision("cuda:0"), default_precision("cpu")
+    ({'dtype': 'float16'}, {'dtype': 'float32'})
+    """
+    return {"dtype": "float16" if half and device.startswith("cuda") else "float32"}
+
+
 def nearest(word: str, known: list[str]) -> str:
     """`unknown 'stepps'; did you mean 'steps'? there are: ...`, the tail of an error about a name.
 

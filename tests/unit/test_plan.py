@@ -12,13 +12,14 @@ from sdaug.bench.peers import PEERS
 from sdaug.config import RunSettings
 from sdaug.costmodel.device import load_device
 from sdaug.costmodel.figures import Interval
+from sdaug.costmodel.processor import Processor
 from sdaug.levers import LeverSkipped
 from sdaug.planning.machine import default_budget_gb, half_format, machine_named
 from sdaug.planning.peers import predicted_peers
 from sdaug.planning.plan import Planned, plan
 from sdaug.planning.recommend import recommend
 from sdaug.planning.report import counted_parts, make_report, text
-from sdaug.planning.settings import Asked, calls_of
+from sdaug.planning.settings import Asked, as_run, calls_of
 from sdaug.planning.standard import standard_settings
 from sdaug.planning.targets import LIMITS, RESIDENT_GB, Target, process_total, targets
 
@@ -305,6 +306,17 @@ def test_the_command_prints_what_other_tools_read(sdaug, cache):
         assert one["kind"] == "prediction"
     assert found["recommended"] == "few_steps" and set(found["targets"]) == set(LIMITS)
     assert "measured" in found["kind"] and len(found["sources"]) > 15
+
+
+def test_what_names_no_precision_is_planned_in_the_one_that_would_run(orin):
+    processor = Processor("one", 1, 8.0, {}, {}, {}, 0.0, 0.5, 2.0, "")
+    for device, machine, dtype in (("cuda", orin, "float16"), ("cuda", processor, "float32"), ("cpu", orin, "float32")):
+        asked = RunSettings.model_validate({"model": {"device": device}, "levers": {"vae_slicing": {}}})
+        found = as_run(asked, machine).levers
+        assert found == {"vae_slicing": {}, "precision": {"dtype": dtype}}
+    named = RunSettings.model_validate({"levers": {"precision": {"dtype": "bfloat16"}}})
+    assert as_run(named, orin) == named
+    assert as_run(RunSettings(backend="warp"), orin) == RunSettings(backend="warp")
 
 
 def test_the_command_reads_experiment_files_without_their_weights_or_photos(sdaug, cache):

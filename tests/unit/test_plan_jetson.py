@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sdaug.cli.plan import settings_in
+from sdaug.costmodel.device import load_device
 from sdaug.measure.board import energy_j
 from sdaug.measure.sysfs import is_tegra, read_sysfs
 from sdaug.planning.standard import standard_settings
@@ -21,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_experiment_holds_the_settings_that_are_planned_without_one():
-    found = settings_in(str(ROOT / "experiments/jetson.yaml"))
+    found = settings_in(str(ROOT / "experiments/jetson.yaml"), load_device("orin-agx-64"))
     wanted = standard_settings()
     assert len(found) == len(wanted) == 11
     for ours, theirs in zip(found, wanted, strict=True):
@@ -31,7 +32,9 @@ def test_the_experiment_holds_the_settings_that_are_planned_without_one():
 
 
 def test_nothing_on_a_board_is_answered_by_something_else():
-    assert all(one.settings.strict for one in settings_in(str(ROOT / "experiments/jetson.yaml")))
+    assert all(
+        one.settings.strict for one in settings_in(str(ROOT / "experiments/jetson.yaml"), load_device("orin-agx-64"))
+    )
     (recipe,) = re.findall(r"^jetson: .*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
     lines = recipe.splitlines()
     assert "\t$(SDAUG) doctor --require gpu --require weights" in lines
@@ -92,7 +95,7 @@ def test_a_jetpack_without_a_known_index_is_asked_for_one(tmp_path):
 
 
 def test_the_missions_four_configurations_come_first():
-    four = [one.settings for one in settings_in(str(ROOT / "experiments/jetson.yaml"))[:4]]
+    four = [one.settings for one in settings_in(str(ROOT / "experiments/jetson.yaml"), load_device("orin-agx-64"))[:4]]
     assert [one.levers["precision"]["dtype"] for one in four] == ["float32", "float16", "float16", "float16"]
     assert [one.generation.num_inference_steps for one in four] == [20, 20, 20, 6]
     assert "attention_slicing" in four[2].levers and "tiny_vae" in four[3].levers

@@ -48,7 +48,7 @@ def predict(
 
     try:
         machine = machine_named(device)
-        asked = (local_settings() if file is None else settings_in(file)) if wholes else []
+        asked = (local_settings() if file is None else settings_in(file, machine)) if wholes else []
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     if not parts and not asked:

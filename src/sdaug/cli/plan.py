@@ -46,7 +46,7 @@ def command(
         if here:
             check_here(machine, "cuda")
         half = half_format(machine)
-        asked = standard_settings(half) if file is None else settings_in(file)
+        asked = standard_settings(half) if file is None else settings_in(file, machine)
     except ValueError as error:  # ExperimentError is one
         raise click.UsageError(str(error)) from error
     budget = budget_gb or default_budget_gb(machine)
@@ -63,17 +63,18 @@ def command(
         raise click.exceptions.Exit(1)
 
 
-def settings_in(file: str) -> list[Any]:
-    """The settings of an experiment file, each once, whoever is turned in it."""
+def settings_in(file: str, machine: Any) -> list[Any]:
+    """The settings of an experiment file, each once, whoever is turned in it, as they run on `machine`."""
     from sdaug.cells import Person, named
     from sdaug.experiment import expand, read_experiment
-    from sdaug.planning.settings import Asked
+    from sdaug.planning.settings import Asked, as_run
 
     nobody = Person("nobody", "", "")
     cells = expand(
         read_experiment(file), [nobody], weights=lambda model: "", pack=lambda name: name, code=lambda notebook: ""
     )
-    return [Asked(named(cell.varied), cell.settings) for cell in {cell.setting_key: cell for cell in cells}.values()]
+    each = {cell.setting_key: cell for cell in cells}.values()
+    return [Asked(named(cell.varied), as_run(cell.settings, machine)) for cell in each]
 
 
 def _calibrate(device: str) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sdaug import plugins
-from sdaug.config import GenerationSettings, RunSettings
+from sdaug.config import GenerationSettings, RunSettings, default_precision
 from sdaug.costmodel.call import Call
 from sdaug.costmodel.device import Device, Runtime
 from sdaug.costmodel.memory import Plan
@@ -49,6 +49,14 @@ class Calls:
     ran: Evaluations
     batch: int
     not_modelled: tuple[str, ...]
+
+
+def as_run(settings: RunSettings, machine: Machine) -> RunSettings:
+    """With the precision that the augmentor takes on `machine` where `settings` name none."""
+    if "precision" in settings.levers or settings.backend != "diffusion":
+        return settings
+    device = settings.model.device if isinstance(machine, Device) else "cpu"
+    return settings.model_copy(update={"levers": settings.levers | {"precision": default_precision(device)}})
 
 
 def check_modelled(settings: RunSettings) -> None:

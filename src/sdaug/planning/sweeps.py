@@ -12,7 +12,7 @@ from sdaug.levers import LeverSkipped
 from sdaug.measure.environment import device_class
 from sdaug.planning.machine import machine_named
 from sdaug.planning.plan import Planned
-from sdaug.planning.settings import Asked, calls_of, check_modelled
+from sdaug.planning.settings import Asked, as_run, calls_of, check_modelled
 from sdaug.planning.targets import process_total
 
 LEFT_OUT = "starting kernels, loading, reading faces, warping and judging come on top"
@@ -120,7 +120,7 @@ def forecast(
 
 def _expected(cell: Cell, machine: Machine) -> tuple[Interval, Interval]:
     """Seconds of one call and the peak in GB. Raises ValueError where a part of it is not modelled."""
-    settings = cell.settings
+    settings = as_run(cell.settings, machine)
     calls = calls_of(settings, machine, settings.generation.num_angles)
     if calls.not_modelled:
         raise ValueError(f"{', '.join(calls.not_modelled)}: not modelled")

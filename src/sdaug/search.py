@@ -12,7 +12,7 @@ from sdaug.compare import setting_metrics
 from sdaug.config import nearest
 from sdaug.executors import Executor, serial
 from sdaug.experiment import Experiment, ExperimentError, Search, expand, read_people
-from sdaug.sweep import Outcome, collect, read_result, run_cells, unfinished
+from sdaug.sweep import Outcome, collect, result_of, run_cells, unfinished
 
 log = logging.getLogger("sdaug")
 
@@ -187,8 +187,7 @@ def _chosen(search: Search, params: Mapping[str, Any]) -> dict[str, Any]:
 def _values(search: Search, cells: Sequence[Cell], out: Path) -> tuple[list[float | None], str]:
     """The objectives of one setting, and why they cannot be told: of whom it failed on there are none, and those of the
     others alone would make it look better."""
-    found = [(cell, result) for cell in cells if (result := read_result(out, cell.key))]
-    results = [result | {"person": cell.person.name} for cell, result in found]  # as they are called now
+    results = [result for cell in cells if (result := result_of(cell, out))]
     failed = [result for result in results if result["status"] != "finished"]
     if failed:
         return [], f"{len(failed)} of {len(cells)} cells {failed[0]['status']}: {failed[0]['error']}"

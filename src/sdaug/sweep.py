@@ -42,6 +42,16 @@ def read_result(out: Path, key: str) -> dict[str, Any] | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
+def result_of(cell: Cell, out: Path) -> dict[str, Any] | None:
+    """`read_result` of somebody who is called what they are called now: whoever renamed a photo's file since has its
+    results renamed too."""
+    result = read_result(out, cell.key)
+    if result is not None and result["person"] != cell.person.name:
+        result["person"] = cell.person.name
+        write_result(out / "cells" / cell.key, result)
+    return result
+
+
 def unfinished(cells: Sequence[Cell], out: Path) -> list[Cell]:
     """Cells still to run: those never run, and those that failed."""
     results = ((cell, read_result(out, cell.key)) for cell in cells)
@@ -120,18 +130,10 @@ def log_early(
 
 
 def collect(experiment: Experiment, cells: Sequence[Cell], out: Path) -> Outcome:
-    """The results that lie in `out`, with `out/sweep.json` about them; raises RuntimeError where one is missing.
-
-    A person is called what they are called now: whoever renamed a photo's file since has its results renamed too.
-    """
-    found = [(cell, result) for cell in cells if (result := read_result(out, cell.key)) is not None]
-    if len(found) != len(cells):
-        raise RuntimeError(f"{len(cells) - len(found)} of {len(cells)} cells in {out} have no result")
-    for cell, result in found:
-        if result["person"] != cell.person.name:
-            result["person"] = cell.person.name
-            write_result(out / "cells" / cell.key, result)
-    results = tuple(result for _, result in found)
+    """The results that lie in `out`, with `out/sweep.json` about them; raises RuntimeError where one is missing."""
+    results = tuple(result for cell in cells if (result := result_of(cell, out)) is not None)
+    if len(results) != len(cells):
+        raise RuntimeError(f"{len(cells) - len(results)} of {len(cells)} cells in {out} have no result")
     write_json(out / "sweep.json", _index(experiment, cells))
     return Outcome(tuple(cells), results)
 

@@ -286,15 +286,20 @@ run_sweep(experiment, expand(experiment, people), Path(sys.argv[2]), executor=ex
 """
 
 
-def test_a_sweep_killed_in_the_middle_loses_the_cell_in_flight_at_most(made, tmp_path):
-    experiment, cells = made("time.sleep(0.5)", grid={"strict": [True, False]})
-    out = tmp_path / "out"
-    process = subprocess.Popen([sys.executable, "-c", SWEEP, experiment.model_dump_json(), str(out), "serial"])
+def killed_after_two(experiment, out: Path, where: str) -> None:
+    """Starts a sweep and kills its first process once it has two results."""
+    process = subprocess.Popen([sys.executable, "-c", SWEEP, experiment.model_dump_json(), str(out), where])
     until = time.monotonic() + 240
     while len(list(out.glob("cells/*/result.json"))) < 2 and time.monotonic() < until:
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
+
+
+def test_a_sweep_killed_in_the_middle_loses_the_cell_in_flight_at_most(made, tmp_path):
+    experiment, cells = made("time.sleep(0.5)", grid={"strict": [True, False]})
+    out = tmp_path / "out"
+    killed_after_two(experiment, out, "serial")
     time.sleep(2.5)  # its kernel notices that its parent is gone
     before = {path: path.read_bytes() for path in out.glob("cells/*/result.json")}
     assert 2 <= len(before) < 8 and all(json.loads(content)["status"] == "finished" for content in before.values())
@@ -319,12 +324,7 @@ while len(list(pathlib.Path(out).glob("*/result.json"))) >= 2 and not (pathlib.P
             time.sleep(0.05)
         (out / "go").touch()
 
-    process = subprocess.Popen([sys.executable, "-c", SWEEP, experiment.model_dump_json(), str(out), "loky"])
-    until = time.monotonic() + 240
-    while len(list(out.glob("cells/*/result.json"))) < 2 and time.monotonic() < until:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    killed_after_two(experiment, out, "loky")
     letting = threading.Thread(target=lets_go)
     letting.start()
     outcome = run_sweep(experiment, cells, out)

@@ -14,6 +14,7 @@ from sdaug.cli.options import (
     chosen_settings,
     cohort_option,
     generation_options,
+    hold,
     out_folder,
     run_settings,
 )
@@ -53,7 +54,6 @@ def command(
 
     Who is enrolled or refused stays so; who failed is tried again. Exit status 1 if somebody was not enrolled.
     """
-    from sdaug.alone import LOCK, Busy, alone
     from sdaug.bulk import enrolments, let_go, run_bulk, subjects_in, to_do
     from sdaug.diffusion.components import WeightsError
     from sdaug.enrolment.bundle import Terms
@@ -76,10 +76,7 @@ def command(
         )  # fmt: skip
     except (PackError, ValueError, WeightsError) as error:
         raise click.UsageError(str(error)) from error
-    try:
-        click.get_current_context().with_resource(alone(Path(out) / LOCK, wait=False))
-    except Busy as error:
-        raise click.UsageError(str(error)) from error
+    hold(out_folder(out))
     todo = to_do(tasks)
     click.echo(f"{len(tasks)} subjects, {len(todo)} to enrol", err=True)
     with tqdm(total=len(todo), desc="subjects", unit="subject", disable=None) as bar:

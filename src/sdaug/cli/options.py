@@ -165,3 +165,13 @@ def pack_failure(error: PackError) -> click.UsageError:
 def out_folder(path: str) -> Path:
     """An output path, absolute."""
     return Path(os.path.abspath(path))
+
+
+def hold(folder: Path) -> None:
+    """No other process works in `folder`, which is made, until the command ends; a wrong use where one does."""
+    from sdaug.alone import LOCK, Busy, alone
+
+    try:
+        click.get_current_context().with_resource(alone(folder / LOCK, wait=False))
+    except Busy as error:
+        raise click.UsageError(str(error)) from error

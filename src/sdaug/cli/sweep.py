@@ -12,7 +12,7 @@ import click
 from tqdm import tqdm
 
 from sdaug.cli.executor_options import chosen_executor, executor_options
-from sdaug.cli.options import out_folder
+from sdaug.cli.options import hold, out_folder
 
 
 @click.command()
@@ -62,7 +62,7 @@ def command(
         raise click.UsageError(f"--retry-skipped takes results away; not with {'--dry-run' if dry_run else 'a search'}")
     cells = known if search is None else []
     if retry_skipped:
-        _hold(folder)
+        hold(folder)
         forget_skipped(cells, folder)
     todo = unfinished(cells, folder)
     if search is None:
@@ -90,7 +90,7 @@ def command(
     if to_run and not Path(COMPARE).is_file():
         raise click.UsageError(f"{COMPARE!r}, which compares what is made, does not exist in {Path.cwd()}")
     if not retry_skipped:
-        _hold(folder)
+        hold(folder)
     parent = log_early(experiment, cells, folder, Path.cwd(), tracking_uri)
     try:
         total, what = (len(todo), "cell") if search is None else (search.trials, "trial")
@@ -121,16 +121,6 @@ def command(
             click.echo(f"{result['status']}: {what}: {result['error']}", err=True)
     if outcome.failed:
         raise click.exceptions.Exit(1)
-
-
-def _hold(folder: Path) -> None:
-    """Until the command ends; nothing is made where it is refused before."""
-    from sdaug.alone import LOCK, Busy, alone
-
-    try:
-        click.get_current_context().with_resource(alone(folder / LOCK, wait=False))
-    except Busy as error:
-        raise click.UsageError(str(error)) from error
 
 
 def _dry_run(cells: Any, todo: Any, repeats: int, device: str | None, as_json: bool) -> None:

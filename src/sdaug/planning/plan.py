@@ -23,9 +23,9 @@ BUDGET_GB = 8.0
 class Planned:
     """A setting's predictions, or why there are none.
 
-    calls, one, five: None where `skipped` says why. memory_not_counted: levers and networks whose memory is in none of
-    these. allocated_gb: counted peak of PyTorch's tensors in the call of
-    five; one_gb: of one image. fits: within the budget. on_front: no other that fits is both faster and smaller.
+    calls, one, five: None where `skipped` says why. allocated_gb: counted peak of PyTorch's tensors in the call of
+    five; one_gb: of one image; memory_not_counted: levers and networks whose memory is in neither. fits: within the
+    budget. on_front: no other that fits is both faster and smaller.
     """
 
     asked: Asked
@@ -34,7 +34,6 @@ class Planned:
     five: Prediction | None = None
     allocated_gb: float | None = None
     one_gb: float | None = None
-    weights_gb: float | None = None
     phase: str | None = None
     fits: bool = False
     on_front: bool = False
@@ -103,7 +102,7 @@ def _planned(machine: Machine, asked: Asked, budget_gb: float) -> Planned:
     peak, alone = (counted(asked.settings, asked.settings.levers, images) for images in (calls.batch, 1))
     allocated = peak.bytes / 1e9
     return Planned(
-        asked, calls, one, five, allocated, alone.bytes / 1e9, sum(peak.weights.values()) / 1e9, peak.phase,
+        asked, calls, one, five, allocated, alone.bytes / 1e9, peak.phase,
         fits=allocated <= budget_gb, memory_not_counted=not_counted(asked.settings, asked.settings.levers),
     )  # fmt: skip
 

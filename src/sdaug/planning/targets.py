@@ -82,7 +82,7 @@ class Target:
 
 def targets(planned: Planned, machine: Machine) -> dict[str, Target]:
     """All of the mission's, for a setting that is planned. Raises ValueError for one that was skipped."""
-    if planned.one is None or planned.five is None or planned.allocated_gb is None or planned.weights_gb is None:
+    if planned.one is None or planned.five is None or planned.allocated_gb is None:
         raise ValueError(f"{planned.asked.name} has no prediction: {planned.skipped}")
     allocated = Interval(planned.allocated_gb, planned.allocated_gb, planned.allocated_gb)
     weights = weights_read(planned)
